@@ -3,6 +3,9 @@
 /// The directory of this program's own files on a node, mode 0700.
 pub const STATE: &str = "/var/lib/kube-audit-bootstrap";
 
+/// The directory of this program's configuration, and of the fragments of its policy.
+const SETTINGS: &str = "/etc/kube-audit-bootstrap";
+
 /// Directories that many programs use, or that belong to one other program (FHS 3.0, hier(7), file-hierarchy(7)). None
 /// of them can be the log directory, which is mounted read-write into the API server, and gets mode 0700.
 const SHARED_DIRECTORIES: &[&str] = &[
@@ -48,6 +51,7 @@ const SYSTEM_TREES: &[&str] = &[
     "/bin",
     "/boot",
     "/dev",
+    SETTINGS,
     "/etc/kubernetes/manifests",
     "/etc/kubernetes/pki",
     "/etc/ssl",
@@ -124,12 +128,12 @@ const READ_BY_OTHERS: &[&str] = &[
     "/var/spool",
 ];
 
-/// Why a policy cannot be at a path; `None` if it can. Administrators put policies among the certificates of the cluster,
-/// because these are mounted already.
-pub fn policy_place_fault(path: &str) -> Option<String> {
+/// Is a path a place of the system or of other programs, where no policy is created? Administrators put policies among
+/// the certificates of the cluster, because these are mounted already.
+pub fn is_no_place_for_policy(path: &str) -> bool {
     let trees = SYSTEM_TREES
         .iter()
-        .filter(|tree| !["/etc/kubernetes/pki", "/etc/kubernetes/manifests", STATE].contains(tree));
+        .filter(|tree| !["/etc/kubernetes/pki", "/etc/kubernetes/manifests", SETTINGS].contains(tree));
     let name = path.rsplit('/').next().unwrap_or_default();
     let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
     let is_named_for_it = ends(&[".yaml", ".yml", ".json"]) || names(name, &["audit", "policy"]);
@@ -151,13 +155,7 @@ pub fn policy_place_fault(path: &str) -> Option<String> {
         || READ_BY_OTHERS.iter().any(|tree| is_within(path, tree))
         || TREES_OF_USERS.iter().any(|tree| is_within(path, tree)) && name.starts_with('.')
         || is_within(path, "/var/lib/kubelet") && !names(name, &["audit", "policy"]);
-    let is_taken = is_of_others || is_of_reader || trees.clone().any(|tree| is_within(path, tree));
-    is_taken.then(|| {
-        format!(
-            "policy.path must not be {path}, a place of the system or of other programs; use for example \
-             /etc/kubernetes/audit-policy.yaml"
-        )
-    })
+    is_of_others || is_of_reader || trees.clone().any(|tree| is_within(path, tree))
 }
 
 /// Words in the name of a directory that is for Kubernetes.
@@ -313,6 +311,8 @@ mod tests {
             "/media",
             "/var/spool",
             "/lib64/x",
+            "/etc/kube-audit-bootstrap",
+            "/etc/kube-audit-bootstrap/policy.d",
         ] {
             assert!(log_directory_fault(directory).is_some(), "{directory}");
         }
@@ -355,8 +355,9 @@ mod tests {
             "/root/.ssh/audit-policy",
             "/root/.profile",
             "/var/lib/kubelet/config.yaml",
+            "/var/lib/kube-audit-bootstrap/policy.yaml",
         ] {
-            assert!(policy_place_fault(path).is_some(), "{path}");
+            assert!(is_no_place_for_policy(path), "{path}");
         }
         for path in [
             "/etc/kubernetes/audit-policy.yaml",
@@ -371,8 +372,9 @@ mod tests {
             "/etc/kubernetes/audit.d/policy.yaml",
             "/etc/kubernetes/policy.d/audit-policy.yaml",
             "/etc/containerd/audit-policy.yaml",
+            "/etc/kube-audit-bootstrap/policy.yaml",
         ] {
-            assert_eq!(policy_place_fault(path), None, "{path}");
+            assert!(!is_no_place_for_policy(path), "{path}");
         }
     }
 

@@ -208,6 +208,15 @@ fn exit_codes_tell_usage_from_failure() {
         (&["policy", "explain", "--user", "a", "--verb", "get", "--resource", "pods/"], 2),
         (&["policy", "explain", "--user", "a", "--verb", "get", "--path", "healthz"], 2),
         (&["policy", "explain", "--user", "a", "--verb", "get", "--path", "/api/v1/pods"], 2),
+        (&["policy", "test"], 2),
+        (&["policy", "test", "/no/such/file"], 2),
+        (&["policy", "test", "-", "--policy", "-"], 2),
+        (&["policy", "test", "-", "--coverage", "--output", "junit"], 2),
+        (&["policy", "diff"], 2),
+        (&["policy", "diff", "-", "-"], 2),
+        (&["policy", "diff", "/no/such/file", "-"], 2),
+        (&["policy", "check", "--output", "junit"], 2),
+        (&["plan", "--output", "junit"], 2),
         (&["policy", "explain", "--user", "a", "--verb", "GET", "--resource", "pods"], 2),
         (&["policy", "explain", "--user", "system:serviceaccount:a", "--verb", "get", "--resource", "pods"], 2),
         (&["plan"], 3),
@@ -241,6 +250,300 @@ fn a_policy_is_checked_on_its_own() {
         (&finding["severity"], &finding["line"], &finding["column"]),
         (&json!("error"), &json!(5), &json!(3))
     );
+}
+
+/// The folder with the tests of the profiles.
+const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/policies");
+
+#[test]
+fn each_profile_passes_its_tests_and_each_of_its_rules_has_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let told = |words: &[&str]| {
+        let output = run(directory.path(), &[&["policy", "test"], words].concat());
+        let told = String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), told)
+    };
+    for profile in ["default", "low-noise", "writes", "cis", "stig"] {
+        let (code, said) = told(&[&format!("{POLICIES}/{profile}.yaml"), "--coverage"]);
+        assert!(code == Some(0) && said.lines().count() == 1, "{profile}: {said}");
+        let (_, rules) = said.trim_end().rsplit_once(" 0 failed, ").expect(&said);
+        let (reached, all) = rules.trim_end_matches(" rules reached").split_once(" of ").unwrap();
+        assert_eq!(reached, all, "{profile}: {said}");
+        // Each of them claims the floor.
+        let (code, said) = told(&[&format!("{POLICIES}/floor.yaml"), "--policy", profile]);
+        assert!(code == Some(0) && said.lines().count() == 1, "{profile}: {said}");
+    }
+    // What drops a part of the floor does not pass.
+    let file = directory.path().join("p.yaml");
+    let rules = "- {level: None, users: [system:kube-scheduler], verbs: [delete]}\n- level: Metadata\n";
+    fs::write(&file, format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n{rules}")).unwrap();
+    let (code, said) = told(&[&format!("{POLICIES}/floor.yaml"), "--policy", file.to_str().unwrap()]);
+    assert!(code == Some(1) && said.contains(": deletes: level: expected Metadata or "), "{said}");
+}
+
+/// A folder with a policy and tests of it, of which one fails.
+fn tested() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: None, users: [bob]}\n- {level: Request, \
+                  verbs: [create]}\n- {level: Metadata, verbs: [get]}\n";
+    let tests = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditPolicyTest\npolicy: p.yaml\ntests:\n- name: no \
+                 <bodies>\n  requests: [{user: [bob, \"it's\"], verb: [get, create], resource: secrets}]\n  expect:\n    \
+                 level: [None, Metadata]\n- requests: [{user: al, verb: put, path: /x}]\n  expect: {rule: none}\n";
+    fs::create_dir(directory.path().join("etc")).unwrap();
+    fs::write(directory.path().join("p.yaml"), policy).unwrap();
+    fs::write(directory.path().join("t.yaml"), tests).unwrap();
+    directory
+}
+
+fn policy_test(folder: &Path, arguments: &[&str]) -> Output {
+    program().args(["policy", "test", "--root"]).arg(folder).args(arguments).current_dir(folder).output().unwrap()
+}
+
+#[test]
+fn a_failed_expectation_is_told_with_its_place_and_the_rule_that_decides() {
+    let folder = tested();
+    let output = policy_test(folder.path(), &["t.yaml", "--coverage"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "t.yaml:8:12: no <bodies>: level: expected None or Metadata, got Request by rule 2 at p.yaml:5:3: --user \
+         'it'\\''s' --verb create --resource secrets\n2 tests, 5 requests, 1 failed, 3 of 3 rules reached\n"
+    );
+    assert!(output.stderr.is_empty());
+
+    // The policy of the command line instead; the tests come from standard input.
+    let other = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n- level: None\n";
+    fs::write(folder.path().join("other.yaml"), other).unwrap();
+    let mut child = program()
+        .args(["policy", "test", "-", "--policy", "other.yaml", "--coverage"])
+        .current_dir(folder.path())
+        .stdin(fs::File::open(folder.path().join("t.yaml")).unwrap())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = String::new();
+    std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut told).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(
+        told,
+        "-:10:18: tests[1]: rule: expected none, got 1 by rule 1 at other.yaml:4:3: --user al --verb put --path \
+         /x\nother.yaml:5:3: rule 2: no test reaches it\n2 tests, 5 requests, 1 failed, 1 of 2 rules reached\n"
+    );
+}
+
+#[test]
+fn junit_has_a_suite_for_each_file_and_a_case_for_each_test() {
+    let folder = tested();
+    let output = policy_test(folder.path(), &["t.yaml", "t.yaml", "--output", "junit"]);
+    assert_eq!(output.status.code(), Some(1));
+    let suite = "  <testsuite name=\"t.yaml\" tests=\"2\" failures=\"1\">\n    <testcase classname=\"t.yaml\" name=\"no \
+                 &lt;bodies&gt;\">\n      <failure message=\"1 of 4 requests\">t.yaml:8:12: no &lt;bodies&gt;: level: \
+                 expected None or Metadata, got Request by rule 2 at p.yaml:5:3: --user 'it'\\''s' --verb create \
+                 --resource secrets\n</failure>\n    </testcase>\n    <testcase classname=\"t.yaml\" \
+                 name=\"tests[1]\"/>\n  </testsuite>\n";
+    let head = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"4\" failures=\"2\">\n";
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{head}{suite}{suite}</testsuites>\n"));
+}
+
+#[test]
+fn tests_that_cannot_be_run_are_refused_by_their_place() {
+    let folder = tested();
+    let text = fs::read_to_string(folder.path().join("t.yaml")).unwrap();
+    for (from, to, code, told) in [
+        ("policy: p.yaml", "policy: none.yaml", 2, "error: none.yaml: "),
+        (
+            "policy: p.yaml",
+            "policy: p",
+            2,
+            "error: t.yaml:3:9: policy: there is no profile \"p\"; write one of default, ",
+        ),
+        ("policy: p.yaml\n", "", 2, "error: /etc/kubernetes/audit-policy.yaml ("),
+        ("policy: p.yaml", "policy: t.yaml", 1, "error: t.yaml:2:7: this is not an audit policy"),
+        ("verb: put", "verbs: put", 2, "error: t.yaml:9:25: unknown field"),
+        ("rule: none", "", 2, "error: t.yaml:10:11: tests[1].expect says nothing"),
+        ("path: /x", "path: x", 2, "error: t.yaml:9:42: tests[1].requests[0].path x: the path must begin"),
+    ] {
+        fs::write(folder.path().join("t.yaml"), text.replace(from, to)).unwrap();
+        for output in ["text", "json", "junit"] {
+            let output = policy_test(folder.path(), &["t.yaml", "--output", output]);
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{to}: {stderr}");
+            assert!(output.stdout.is_empty() && stderr.starts_with(told), "{to}: {stderr}");
+        }
+    }
+}
+
+#[test]
+fn a_policy_is_compared_with_the_nodes_own() {
+    let node = control_plane();
+    let file = node.path().join("p.yaml");
+    fs::write(&file, "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request\n").unwrap();
+    let compare = ["policy", "diff", file.to_str().unwrap()];
+    assert_eq!(run(node.path(), &compare).status.code(), Some(2), "the node has no policy yet");
+    assert_eq!(run(node.path(), &["apply"]).status.code(), Some(0));
+    let output = run(node.path(), &compare);
+    assert_eq!(output.status.code(), Some(3));
+    let told = String::from_utf8(output.stdout).unwrap();
+    let first = "> more is recorded: Metadata by rule 1 at /etc/kubernetes/audit-policy.yaml:";
+    assert!(told.starts_with(first) && told.ends_with("\n1 difference\n"), "{told}");
+    let same = [compare[0], compare[1], compare[2], compare[2]];
+    let output = run(node.path(), &same);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"no differences\n"[..]));
+}
+
+/// A node whose policy has these fragments, and the profile low-noise.
+fn node_with_fragments(fragments: &[(&str, &str)]) -> tempfile::TempDir {
+    let node = control_plane();
+    put(
+        node.path(),
+        "/etc/kube-audit-bootstrap/config.yaml",
+        "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\nprofile: low-noise\n",
+        0o600,
+    );
+    for (name, rules) in fragments {
+        let text = format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n{rules}");
+        put(node.path(), &format!("/etc/kube-audit-bootstrap/policy.d/{name}"), &text, 0o600);
+    }
+    node
+}
+
+#[test]
+fn the_nodes_composed_policy_is_checked_file_by_file() {
+    let allowed =
+        "# kube-audit-bootstrap: allow PA109: the log is encrypted\n- {level: Request, users: [alice]}\n";
+    let node = node_with_fragments(&[
+        ("10-a.yaml", "- {level: Request, users: [bob]}\n- {level: None, users: [eve], verbs: [GETS]}\n"),
+        ("20-b.yaml", allowed),
+        ("30-c.yml", "- level: None\n"),
+    ]);
+    let folder = "/etc/kube-audit-bootstrap/policy.d";
+    let check = |output: &str| {
+        let output = run(node.path(), &["policy", "check", "--output", output]);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), stderr)
+    };
+    let (code, text, stderr) = check("text");
+    assert!(stderr.starts_with(&format!("warning: {folder}/30-c.yml: this file is left alone")), "{stderr}");
+    let lines: Vec<_> = text.lines().filter(|line| !line.contains(" | ")).collect();
+    let starts = [
+        format!("{folder}/10-a.yaml:4:3: warning: rules[0] puts the bodies of "),
+        format!("{folder}/10-a.yaml:5:39: warning: rules[1].verbs: no request has \"GETS\""),
+        format!("{folder}/10-a.yaml: accepted"),
+        format!("{folder}/20-b.yaml: accepted"),
+        "profile low-noise: accepted".to_owned(),
+        "3 policies: 0 refused, 0 errors, 2 warnings".to_owned(),
+    ];
+    assert_eq!((code, lines.len()), (Some(0), starts.len()), "{text}");
+    assert!(lines.iter().zip(&starts).all(|(line, start)| line.starts_with(start)), "{text}");
+    // The line of the fragment, not of the policy that is made.
+    assert!(text.contains("   5 | - {level: None, users: [eve], verbs: [GETS]}\n"), "{text}");
+    let place = |file: &str, line: usize, column: usize| (json!(file), json!(line), json!(column));
+    let expected = [(4, 3), (5, 39)].map(|(line, column)| place(&format!("{folder}/10-a.yaml"), line, column));
+    let document: Value = serde_json::from_str(&check("json").1).unwrap();
+    let found = document["findings"].as_array().unwrap().iter();
+    let found: Vec<_> =
+        found.map(|one| (one["file"].clone(), one["line"].clone(), one["column"].clone())).collect();
+    assert_eq!(found, expected);
+    let log: Value = serde_json::from_str(&check("sarif").1).unwrap();
+    let places = log["runs"][0]["results"].as_array().unwrap().iter();
+    let places: Vec<_> = places
+        .map(|result| &result["locations"][0]["physicalLocation"])
+        .map(|at| {
+            let file = at["artifactLocation"]["uri"].as_str().unwrap().trim_start_matches("file://");
+            (json!(file), at["region"]["startLine"].clone(), at["region"]["startColumn"].clone())
+        })
+        .collect();
+    assert_eq!(places, expected);
+    let (_, github, _) = check("github");
+    assert!(github.starts_with(&format!("::warning file={folder}/10-a.yaml,line=4,col=3,")), "{github}");
+
+    // With faults, too.
+    let fragment = node.path().join("etc/kube-audit-bootstrap/policy.d/20-b.yaml");
+    let text = fs::read_to_string(&fragment).unwrap();
+    let head = "metadata: {annotations: {kube-audit-bootstrap/position: last}}\n";
+    fs::write(&fragment, text.replace("users", "user") + head).unwrap();
+    let (code, text, _) = check("text");
+    let errors: Vec<_> = text.lines().filter(|line| line.contains(": error: ")).collect();
+    assert_eq!((code, errors.len()), (Some(1), 2), "{text}");
+    let start = format!("{folder}/20-b.yaml:");
+    assert!(errors[0].starts_with(&format!("{start}5:20: error: unknown field \"rules[0].user\"")), "{text}");
+    assert!(
+        errors[1].starts_with(&format!("{start}6:57: error: kube-audit-bootstrap/position can't be")),
+        "{text}"
+    );
+    assert!(text.contains(&format!("{folder}/10-a.yaml: accepted\n")), "{text}");
+}
+
+#[test]
+fn a_run_counts_the_warnings_about_a_policy_only_when_it_is_written() {
+    let node =
+        node_with_fragments(&[("a.yaml", "- {level: Request, users: [bob]}\n- {level: None, verbs: [GETS]}\n")]);
+    let warnings = |words: &[&str]| {
+        let output = run(node.path(), words);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        stderr.lines().filter(|line| line.contains("policy")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let counted = format!(
+        "warning: /etc/kubernetes/audit-policy.yaml: policy check has 2 warnings about this policy; to see them, run \
+         kube-audit-bootstrap --root {} policy check",
+        node.path().display()
+    );
+    assert_eq!(warnings(&["plan"]), [counted.as_str()]);
+    assert_eq!(warnings(&["apply"]), [counted.as_str()]);
+    assert_eq!(warnings(&["plan"]), [""; 0]);
+    assert_eq!(warnings(&["apply"]), [""; 0]);
+    let file = node.path().join("p.yaml");
+    fs::write(&file, "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: Metadata, verbs: []}\n")
+        .unwrap();
+    fs::remove_dir_all(node.path().join("etc/kube-audit-bootstrap/policy.d")).unwrap();
+    let file = file.to_str().unwrap();
+    let told = warnings(&["plan", "--policy", file]);
+    let end = format!(
+        "policy check has 1 warning about this policy; to see it, run kube-audit-bootstrap policy check {file}"
+    );
+    assert!(told.iter().any(|line| line.ends_with(&end)), "{told:?}");
+}
+
+#[test]
+fn what_is_wrong_with_fragments_is_told_and_the_node_stays() {
+    let names: Vec<_> = (0..1000).map(|number| format!("{number:04}.yaml")).collect();
+    let rule = "- {level: None, users: [bob], verbs: [get]}\n";
+    let thousand: Vec<_> = names.iter().map(|name| (name.as_str(), rule)).collect();
+    let hundred = &thousand[..100];
+    let long = format!("- {{level: None, users: [{}]}}\n", "a".repeat(600 * 1024));
+    let folder = "/etc/kube-audit-bootstrap/policy.d";
+    for (fragments, said) in [
+        (
+            &thousand[..],
+            "there are 1000 fragments, and at most 100 are read; put several into one file".to_owned(),
+        ),
+        (&[("a.yaml", rule), ("b.yaml", "- {level: [}\n")], format!("error: {folder}/b.yaml:4:")),
+        (&[("a.yaml", "- {level: Nix}\n"), ("b.yaml", "- \tx\n")], format!("error: {folder}/a.yaml:4:11: ")),
+        (&[("a.yaml", long.as_str()), ("b.yaml", long.as_str())], format!("{folder}/b.yaml: up to this one")),
+    ] {
+        let node = node_with_fragments(fragments);
+        let before = tree(node.path());
+        for words in [&["apply"][..], &["plan"]] {
+            let output = run(node.path(), words);
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.code() == Some(1) && stderr.contains(&said), "{stderr}");
+        }
+        assert!(tree(node.path()) == before, "{said}");
+    }
+    let node = node_with_fragments(hundred);
+    let output = run(node.path(), &["apply"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    // Of two files that differ only in their ending, one is a fragment, and the other is told of.
+    let node = node_with_fragments(&[("a.yaml", rule), ("a.yml", "- level: Request\n")]);
+    let output = run(node.path(), &["apply"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let warning = format!(
+        "{folder}/a.yml: this file is left alone, because the name of a fragment ends in .yaml; rename it to a.yaml, or \
+         remove it"
+    );
+    assert!(output.status.code() == Some(0) && stderr.contains(&warning), "{stderr}");
+    let policy = fs::read_to_string(node.path().join("etc/kubernetes/audit-policy.yaml")).unwrap();
+    assert!(policy.contains("# /etc/kube-audit-bootstrap/policy.d/a.yaml, rule 1\n") && !policy.contains("a.yml"));
 }
 
 #[test]
@@ -383,7 +686,7 @@ fn what_is_wrong_is_said_with_its_causes() {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let line = stderr.lines().find(|line| line.starts_with(words)).unwrap();
         for part in [
-            "this backup can't be read; the copies beside it are whole: put back by hand what you need",
+            "this backup can't be read, and nothing else tells whether the copies beside it are whole",
             "version: not 1, the only version that this program reads",
         ] {
             assert!(line.contains(part), "{stderr}");
@@ -516,10 +819,7 @@ fn a_run_that_was_killed_is_told_and_finished_by_the_next() {
     let told = run(root, &["status"]);
     let stdout = String::from_utf8(told.stdout).unwrap();
     assert_eq!(told.status.code(), Some(3));
-    assert!(
-        stdout.contains("\na run was interrupted, or still runs: run the same command again to finish it\n"),
-        "{stdout}"
-    );
+    assert!(stdout.contains("\na run was interrupted: run the same command again to finish it\n"), "{stdout}");
     let status = json_of(&run(root, &["status", "--output", "json"]));
     assert_eq!((&status["inPlace"], &status["interrupted"]), (&json!(false), &json!(true)));
     assert_eq!(run(root, &["apply"]).status.code(), Some(0));
@@ -678,10 +978,27 @@ fn status_tells_what_it_can_where_no_plan_can_be_made() {
         );
         assert_eq!(run(root, &["apply"]).status.code(), Some(1));
     }
+    // The tag of the image is still to be read.
+    for (path, text) in [
+        (
+            "/etc/kubernetes/manifests/kube-apiserver.yaml",
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: kube-apiserver\n    image: \
+          kube-apiserver:v1.33.1\n    command: [sh, -c, kube-apiserver $FLAGS]\n",
+        ),
+        ("/etc/kube-audit-bootstrap/policy.d/1.yaml", "rules: [\n"),
+    ] {
+        put(root, path, text, 0o600);
+        let status = json_of(&run(root, &["status", "--output", "json"]));
+        assert!(!status["refusal"].is_null(), "{status}");
+        assert_eq!(status["kubernetesVersion"], "1.33", "{path}");
+    }
+    fs::remove_dir_all(root.join("etc/kube-audit-bootstrap")).unwrap();
+    fs::remove_file(&manifest).unwrap();
     assert_eq!(json_of(&run(root, &["status", "--output", "json"]))["running"]["state"], json!("none"));
     // What restore says of a manifest that is gone, and what it does by force.
-    let told = String::from_utf8(run(root, &["restore", "--dry-run"]).stdout).unwrap();
-    assert!(!told.contains("nothing to do") && told.contains("use --force to put it back"), "{told}");
+    let told = run(root, &["restore", "--dry-run"]);
+    let (stdout, stderr) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+    assert!(!stdout.contains("nothing to do") && stderr.contains("to put it back, run "), "{stdout}{stderr}");
     assert!(run(root, &["restore", "--force"]).status.success());
     assert!(manifest.exists());
 }
@@ -746,6 +1063,58 @@ fn a_second_restore_names_the_run_before() {
     assert_eq!((&again["restored"], &again["changes"]), (&json!([]), &json!([])), "{again}");
     let told = again["notes"].to_string();
     assert!(told.contains(&format!("--root {} restore {first};", root.display())), "{told}");
+}
+
+/// The way back to the newest run would lead forward, to its settings.
+#[test]
+fn a_restore_after_one_that_undid_several_runs_does_nothing() {
+    let directory = control_plane();
+    let root = directory.path();
+    let id = |words: &[&str]| json_of(&run(root, words))["backup"].as_str().unwrap_or_default().to_owned();
+    let first = id(&["apply", "--output", "json"]);
+    let second = id(&["apply", "--policy", "cis", "--output", "json"]);
+    let audits = || text_at(root, AT_MANIFEST).contains("--audit-policy-file");
+    let undone = id(&["restore", &first, "--output", "json"]);
+    assert!(!audits());
+    let again = json_of(&run(root, &["restore", "--output", "json"]));
+    assert_eq!((&again["changes"], &again["backup"], audits()), (&json!([]), &Value::Null, false), "{again}");
+    // If the restore is undone itself, the newest run is in place again.
+    id(&["restore", &undone, "--output", "json"]);
+    assert!(audits());
+    let restored = json_of(&run(root, &["restore", "--output", "json"]));
+    assert!(restored["restored"].as_array().unwrap().contains(&json!(second)) && audits(), "{restored}");
+}
+
+#[test]
+fn a_policy_of_a_run_is_replaced_without_a_word_as_long_as_it_is_unchanged() {
+    let directory = control_plane();
+    let root = directory.path();
+    for (policy, edits, is_told) in [("default", false, false), ("cis", false, false), ("stig", true, true)] {
+        if edits {
+            let text = text_at(root, "/etc/kubernetes/audit-policy.yaml");
+            put(root, "/etc/kubernetes/audit-policy.yaml", format!("# mine\n{text}"), 0o600);
+        }
+        let told = String::from_utf8_lossy(&run(root, &["apply", "--policy", policy]).stderr).into_owned();
+        assert_eq!(told.contains("another policy is here"), is_told, "{policy}: {told}");
+    }
+}
+
+#[test]
+fn a_command_to_type_names_the_root_directory() {
+    let directory = control_plane();
+    let root = directory.path();
+    assert!(run(root, &["apply"]).status.success());
+    put(
+        root,
+        "/etc/kube-audit-bootstrap/policy.d/1.yaml",
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: Request, users: [a]}\n",
+        0o600,
+    );
+    let told = String::from_utf8_lossy(&run(root, &["policy", "check"]).stderr).into_owned();
+    let at = root.display();
+    let advice =
+        format!("kube-audit-bootstrap --root {at} apply, or name the file {at}/etc/kubernetes/audit-policy.yaml");
+    assert!(told.contains(&advice), "{told}");
 }
 
 #[test]
@@ -1025,8 +1394,10 @@ fn restore_puts_back_what_others_removed_by_force_alone() {
         let output = run(root, if force { &["restore", "--force"] } else { &["restore"] });
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         assert_eq!(fs::read(&manifest).ok(), force.then_some(before));
-        let note = "note: /etc/kubernetes/manifests/kube-apiserver.yaml: something else removed this since; use --force to put it back\n";
-        assert_eq!(String::from_utf8_lossy(&output.stdout).contains(note), !force, "{output:?}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let why =
+            "warning: /etc/kubernetes/manifests/kube-apiserver.yaml: something else removed the manifest since";
+        assert_eq!(stderr.contains(why) && stderr.contains(" --force\n"), !force, "{output:?}");
     }
 }
 
@@ -1348,7 +1719,7 @@ fn a_policy_is_explained() {
             format!(
                 "{first}rule 2 at 7:3 decides\nlevel: Metadata\nstages not recorded: RequestReceived\nmanaged fields: kept\n"
             ),
-            "warning: the API server doesn't look at the name of an object that a request creates: --name is ignored\nwarning: there are \
+            "warning: the API server doesn't look at the name of an object that a request creates: the name is ignored\nwarning: there are \
              no \"deployment\" in group \"\"; did you mean deployments in group \"apps\"?\n",
         ),
     ] {
@@ -1788,6 +2159,10 @@ fn a_backup_that_cannot_be_read_is_listed() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "20261124T121326Z  can't be read; see the warning\n");
     let told = String::from_utf8_lossy(&run(root, &["status"]).stderr).into_owned();
     assert_eq!(told.matches("this backup can't be read").count(), 1, "{told}");
+    let text = String::from_utf8_lossy(&run(root, &["status"]).stdout).into_owned();
+    assert!(text.ends_with("backups   unreadable: 20261124T121326Z; see the warning\n"), "{text}");
+    let status = json_of(&run(root, &["status", "--output", "json"]));
+    assert_eq!((&status["backups"], &status["unreadableBackups"]), (&json!([]), &json!(["20261124T121326Z"])));
 }
 
 #[test]
@@ -1812,8 +2187,7 @@ fn text_at(root: &Path, path: &str) -> String {
     fs::read_to_string(root.join(&path[1..])).unwrap()
 }
 
-/// What counts is the manifest that a restore leaves, and what its API server finds then. On a running node, this is a
-/// refusal.
+/// What counts is the manifest that a restore leaves, and what its API server finds then.
 #[test]
 fn a_restore_that_would_stop_the_api_server_is_told() {
     let webhook = |server: &str, files: &str| {
@@ -1867,8 +2241,12 @@ fn a_restore_that_would_stop_the_api_server_is_told() {
         then(root);
         let before = text_at(root, AT_MANIFEST);
         let shown = String::from_utf8(run(root, &["restore", "--dry-run"]).stdout).unwrap();
-        assert!(shown.contains("note: the API server will not start: ") && shown.contains(told), "{shown}");
+        assert!(shown.contains("note: restore would put nothing back: ") && shown.contains(told), "{shown}");
         let output = run(root, &["restore"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("nothing was put back: ") && said.contains(told), "{said}");
+        assert_eq!((output.status.code(), text_at(root, AT_MANIFEST) == before), (Some(1), true), "{said}");
+        let output = run(root, &["restore", "--force"]);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success() && said.contains("the API server will not start: "), "{output:?}");
         assert!(said.contains(told), "{said}");
@@ -2024,4 +2402,209 @@ fn status_says_that_a_node_joins_even_if_its_patch_is_refused() {
     let output = run(root, &["status"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.code() == Some(3) && said.contains("a control plane about to join"), "{output:?}");
+}
+
+/// The ID of the oldest backup, or of the newest.
+fn backup_id(root: &Path, is_oldest: bool) -> String {
+    let listed = String::from_utf8(run(root, &["restore", "--list"]).stdout).unwrap();
+    let mut ids = listed.lines().filter_map(|line| line.split_whitespace().next());
+    (if is_oldest { ids.next_back() } else { ids.next() }).unwrap().to_owned()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), output.stderr.as_slice()].concat()).into_owned()
+}
+
+/// Puts a file there that others can read.
+fn leave(root: &Path, path: &str, text: &str) {
+    let file = root.join(path);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, text).unwrap();
+}
+
+const THE_MANIFEST: &str = "etc/kubernetes/manifests/kube-apiserver.yaml";
+
+#[test]
+fn an_upgrade_after_a_restore_is_undone_by_force_alone_and_told() {
+    let directory = control_plane();
+    let root = directory.path();
+    assert!(run(root, &["apply"]).status.success());
+    let first = backup_id(root, true);
+    assert!(run(root, &["restore"]).status.success());
+    let second = backup_id(root, false);
+    let upgraded = fs::read_to_string(root.join(THE_MANIFEST)).unwrap().replace("v1.33.1", "v1.34.0");
+    leave(root, THE_MANIFEST, &upgraded);
+    // The undo of a restore can't put the settings into another text, and apply can.
+    let again = run(root, &["restore", &second]);
+    assert_eq!(again.status.code(), Some(1), "{}", said(&again));
+    assert!(
+        said(&again).contains("to have the audit settings in what stands there now, run kube-audit-bootstrap")
+    );
+    for options in [&["restore", "--force", "--dry-run", &first][..], &["restore", "--force", &first]] {
+        let forced = said(&run(root, options));
+        assert!(forced.contains("something else changed this, too, and --force undoes that as well"), "{forced}");
+    }
+}
+
+#[test]
+fn strays_that_are_links_to_each_other_are_moved_in_one_run() {
+    let directory = control_plane();
+    let root = directory.path();
+    let manifests = root.join("etc/kubernetes/manifests");
+    fs::rename(manifests.join("kube-apiserver.backup"), manifests.join("b.yaml")).unwrap();
+    std::os::unix::fs::symlink("b.yaml", manifests.join("a.yaml")).unwrap();
+    std::os::unix::fs::symlink("a.yaml", manifests.join("c.yaml")).unwrap();
+    let output = run(root, &["apply"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(fs::read_dir(&manifests).unwrap().count(), 1);
+}
+
+#[test]
+fn all_copies_of_a_stray_that_came_back_are_named() {
+    let directory = control_plane();
+    let root = directory.path();
+    let stray = "etc/kubernetes/manifests/kube-apiserver.backup";
+    let text = fs::read_to_string(root.join(stray)).unwrap();
+    for version in ["v1.33.1", "v1.33.2"] {
+        leave(root, stray, &text.replace("v1.33.1", version));
+        assert!(run(root, &["apply"]).status.success());
+    }
+    let output = said(&run(root, &["restore", &backup_id(root, true)]));
+    assert!(
+        output.contains("; its copies are /var/lib/") && output.matches("-kube-apiserver.backup").count() == 2
+    );
+}
+
+#[test]
+fn both_names_of_a_kubeadm_file_are_edited_and_put_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let text = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1.37.2\n";
+    let names = ["run/kubeadm/kubeadm.yaml", "etc/kubernetes/kubeadm.yaml"];
+    leave(root, names[0], text);
+    leave(root, "etc/kubernetes/x", "");
+    fs::hard_link(root.join(names[0]), root.join(names[1])).unwrap();
+    let has = |text: &str| names.iter().all(|name| fs::read_to_string(root.join(name)).unwrap().contains(text));
+    assert!(run(root, &["apply"]).status.success());
+    assert!(has("audit-policy-file"));
+    assert_eq!(run(root, &["status"]).status.code(), Some(0));
+    assert!(run(root, &["restore"]).status.success());
+    assert!(has(text) && !has("audit-policy-file"));
+}
+
+#[test]
+fn a_plan_says_that_the_programs_own_directory_cannot_be_used() {
+    type Spoil = fn(&Path);
+    let cases: [(Spoil, &str); 5] = [
+        (|state| fs::set_permissions(state, fs::Permissions::from_mode(0o1777)).unwrap(), "other users can write"),
+        (|state| fs::create_dir(state.join("lock")).unwrap(), "the lock is not a regular file"),
+        (|state| fs::write(state.join("backups"), "").unwrap(), "correct the path"),
+        (|state| fs::create_dir(state.join("unproved")).unwrap(), "is a directory, not a regular file"),
+        (|state| std::os::unix::fs::symlink("none", state.join("backups")).unwrap(), "a symbolic link to nothing"),
+    ];
+    for (spoil, expected) in cases {
+        let directory = control_plane();
+        let state = directory.path().join(STATE);
+        fs::create_dir_all(&state).unwrap();
+        fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(run(directory.path(), &["plan"]).status.code(), Some(3));
+        spoil(&state);
+        for verb in ["plan", "apply"] {
+            let output = run(directory.path(), &[verb]);
+            assert_eq!(output.status.code(), Some(1), "{verb} {expected}: {}", said(&output));
+            assert!(said(&output).contains(expected), "{verb}: {}", said(&output));
+        }
+    }
+}
+
+#[test]
+fn a_restore_leaves_no_trace_of_a_boot_that_it_undoes() {
+    let directory = control_plane();
+    let root = directory.path();
+    assert!(run(root, &["apply", "--boot"]).status.success());
+    let count = || fs::read_dir(root.join("etc/kubernetes/manifests")).unwrap().count();
+    assert_eq!(count(), 2);
+    assert!(run(root, &["restore"]).status.success());
+    assert_eq!(count(), 1);
+}
+
+#[test]
+fn a_manifest_that_was_moved_or_emptied_is_found_where_it_is() {
+    let directory = control_plane();
+    let root = directory.path();
+    let original = fs::read_to_string(root.join(THE_MANIFEST)).unwrap();
+    assert!(run(root, &["apply"]).status.success());
+    leave(root, "etc/pods/kube-apiserver.yaml", &fs::read_to_string(root.join(THE_MANIFEST)).unwrap());
+    fs::remove_file(root.join(THE_MANIFEST)).unwrap();
+    let kubelet =
+        "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nstaticPodPath: /etc/pods\n";
+    leave(root, "var/lib/kubelet/config.yaml", kubelet);
+    let moved = said(&run(root, &["restore"]));
+    assert!(moved.contains("a run wrote this text to /etc/kubernetes/manifests/kube-apiserver.yaml"), "{moved}");
+    fs::remove_file(root.join("var/lib/kubelet/config.yaml")).unwrap();
+    leave(root, THE_MANIFEST, "");
+    leave(root, "etc/kubernetes/manifests/api.yml", &original);
+    let emptied = said(&run(root, &["apply"]));
+    assert!(emptied.contains("api.yml defines the API server: move it here (mv "), "{emptied}");
+}
+
+#[test]
+fn a_run_that_waited_for_others_looks_again_at_what_they_left() {
+    let directory = control_plane();
+    let root = directory.path();
+    assert!(run(root, &["apply"]).status.success());
+    assert!(run(root, &["restore"]).status.success());
+    let bytes = fs::read(root.join(THE_MANIFEST)).unwrap();
+    // Another run holds the lock; it writes the manifest, and puts the same text back in another file.
+    let lock = fs::File::open(root.join(STATE).join("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut child = command(root, &["apply"]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("another run holds")));
+    let mode = fs::metadata(root.join(THE_MANIFEST)).unwrap().permissions();
+    fs::write(root.join("etc/new"), bytes).unwrap();
+    fs::set_permissions(root.join("etc/new"), mode).unwrap();
+    fs::rename(root.join("etc/new"), root.join(THE_MANIFEST)).unwrap();
+    drop(lock);
+    let rest: Vec<_> = lines.map(Result::unwrap).collect();
+    assert!(child.wait().unwrap().success(), "{rest:?}");
+}
+
+#[test]
+fn a_stray_that_audits_elsewhere_and_files_in_the_logs_directory_are_seen() {
+    let directory = control_plane();
+    let root = directory.path();
+    let stray = "etc/kubernetes/manifests/kube-apiserver.backup";
+    let text = fs::read_to_string(root.join(stray)).unwrap();
+    leave(root, stray, &text.replace("[kube-apiserver]", "[kube-apiserver, --audit-log-path=/srv/logs/a.log]"));
+    let hook = "clusters: [{name: c, cluster: {server: 'https://a'}}]\n\
+                contexts: [{name: x, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {tokenFile: /var/log/kubernetes/audit/token}}]\ncurrent-context: x\n";
+    leave(root, "etc/kubernetes/h/hook.yaml", hook);
+    leave(root, "var/log/kubernetes/audit/token", "t");
+    let config = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\nexisting: keep\n\
+                  webhook: {configFile: /etc/kubernetes/h/hook.yaml}\n";
+    leave(root, "etc/kube-audit-bootstrap/config.yaml", config);
+    let output = said(&run(root, &["plan"]));
+    assert!(output.contains("this file has other audit settings (--audit-log-path=/srv/logs/a.log)"), "{output}");
+    // The log's mount has the token already.
+    assert_eq!(output.matches("mountPath: /var/log/kubernetes/audit").count(), 1, "{output}");
+    assert!(!output.contains("audit-webhook-files") && !output.contains("two have the mountPath"), "{output}");
+}
+
+#[test]
+fn status_says_what_a_node_becomes_whose_kubeadm_file_is_broken() {
+    for (kinds, expected) in [
+        ("ClusterConfiguration", "a first boot, before kubeadm init"),
+        ("JoinConfiguration\ncontrolPlane: {}", "a control plane about to join"),
+        ("JoinConfiguration", "a worker"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("etc/kubernetes/kubeadm.yaml");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, format!("apiVersion: kubeadm.k8s.io/v1beta4\nkind: {kinds}\na: [\n")).unwrap();
+        let output = command(directory.path(), &["status"]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(told.starts_with(&format!("{expected};")), "{kinds}: {output:?}");
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+    }
 }

@@ -296,14 +296,11 @@ fn a_join_stops_only_if_it_makes_a_control_plane_for_sure() {
         let output = node.run(&["join", "--config", FILE]);
         assert_eq!(output.status.code(), Some(code), "{file} {output:?}");
     }
-    for (other, code) in [(&[][..], 7), (&["--control-plane"][..], 2)] {
-        let node = Node::new("", REAL);
-        fs::create_dir(node.on_host("/hook-test/unreadable")).unwrap();
-        let output = node.run(&[&["join", "--config", "/hook-test/unreadable"], other].concat());
-        assert_eq!(output.status.code(), Some(code), "{other:?} {output:?}");
-        let goes_on = text(&output.stderr).contains("kubeadm join starts all the same");
-        assert_eq!(goes_on, code == 7, "{output:?}");
-    }
+    let node = Node::new("", REAL);
+    fs::create_dir(node.on_host("/hook-test/unreadable")).unwrap();
+    let output = node.run(&["join", "--config", "/hook-test/unreadable"]);
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    assert!(text(&output.stderr).contains("kubeadm join starts all the same"), "{output:?}");
 }
 
 #[test]
@@ -355,7 +352,6 @@ fn patches_with_which_the_api_server_would_not_audit_are_refused() {
     let joins = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ncontrolPlane: {}\npatches: {directory: /p}\n";
     for (file, arguments) in [
         (INIT, &["init", "--patches=/p"][..]),
-        (INIT, &["init", "--config", FILE, "--patches", "/p"]),
         (&named, &["init", "--config", FILE]),
         (&named.replace("/p}", "p}"), &["init", "--config", FILE]),
         (joins, &["join", "--config", FILE]),
@@ -369,6 +365,65 @@ fn patches_with_which_the_api_server_would_not_audit_are_refused() {
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{arguments:?} {stderr}");
         assert!(stderr.contains(fault), "{arguments:?} {stderr}");
         assert_eq!(node.tree(), before, "{arguments:?}");
+    }
+}
+
+/// kubeadm refuses most options beside `--config`. It says so on a node that is as it was.
+#[test]
+fn what_kubeadm_refuses_changes_nothing() {
+    let upgrade = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: UpgradeConfiguration\n";
+    let joins = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ncontrolPlane: {}\n";
+    let manifest = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+    let running = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: kube-apiserver\n    image: a\n    \
+                   command: [kube-apiserver]\n";
+    for (file, arguments, is_prepared) in [
+        (INIT, &["init", "--config", FILE, "--patches", "/p"][..], false),
+        (INIT, &["init", "phase", "control-plane", "apiserver", "--config", FILE, "--patches", "/p"], false),
+        (joins, &["join", "--config", FILE, "--control-plane"], false),
+        // Until 1.30, an upgrade reads the documents of `init`, with any options.
+        (INIT, &["upgrade", "apply", "--config", FILE, "--patches", "/p"], true),
+        (upgrade, &["upgrade", "apply", "--config", FILE, "--patches", "/p"], false),
+        (upgrade, &["upgrade", "node", "--config", FILE, "--etcd-upgrade=false"], false),
+        (upgrade, &["upgrade", "apply", "--config", FILE, "--yes"], true),
+    ] {
+        let node = Node::new(file, REAL);
+        node.put("/p/kube-apiserver+json.json", "[{op: remove, path: /spec/volumes}]\n");
+        if arguments[0] == "upgrade" {
+            node.put(manifest, running);
+        }
+        let before = node.tree();
+        let output = node.run(arguments);
+        assert_eq!(text(&output.stdout), node.real_says(arguments, "1", "0"), "{output:?}");
+        assert_eq!(
+            (output.status.code(), node.tree() != before),
+            (Some(7), is_prepared),
+            "{arguments:?} {output:?}"
+        );
+        assert_eq!(output.stderr.is_empty(), !is_prepared, "{arguments:?} {output:?}");
+    }
+}
+
+/// A file that cannot be replaced, because of its own attribute or that of its directory, becomes a copy, too.
+#[test]
+fn a_file_that_cannot_be_replaced_becomes_a_copy() {
+    for (change, locked) in [("i", FILE), ("a", FILE), ("i", "/hook-test"), ("a", "/hook-test")] {
+        let node = Node::new(INIT, REAL);
+        let chattr = |sign: &str| {
+            let output = Command::new("chattr").arg(format!("{sign}{change}")).arg(node.on_host(locked)).output();
+            output.is_ok_and(|output| output.status.success())
+        };
+        if !chattr("+") {
+            println!("NOT RUN: chattr +{change} does not work here");
+            return;
+        }
+        let output = node.run(&["init", "--config", FILE]);
+        assert!(chattr("-"));
+        assert_eq!(output.status.code(), Some(7), "{change} {locked}: {output:?}");
+        assert_eq!(fs::read_to_string(node.on_host(FILE)).unwrap(), INIT);
+        let said = text(&output.stdout);
+        let copy = said.lines().next().and_then(|line| line.split_once(" --config=/run/")).map(|(_, path)| path);
+        let copy = fs::read_to_string(node.on_host(&format!("/run/{}", copy.unwrap_or_default()))).unwrap();
+        assert!(copy.contains("audit-policy-file"), "{copy}");
     }
 }
 

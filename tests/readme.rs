@@ -164,6 +164,26 @@ fn the_example_of_an_explanation_is_what_is_printed() {
 }
 
 #[test]
+fn the_example_of_a_comparison_is_what_is_printed() {
+    let section = section("### Differences of two policies", "### Backups");
+    let (_, example) = section.split_once("    $ kube-audit-bootstrap ").unwrap();
+    let mut lines = example.lines();
+    let directory = tempfile::tempdir().unwrap();
+    let head = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n";
+    for (name, first) in [
+        ("old.yaml", "{level: Request, resources: [{resources: [secrets, configmaps]}]}"),
+        ("new.yaml", "{level: None, users: [system:kube-scheduler], verbs: [get, watch]}"),
+    ] {
+        fs::write(directory.path().join(name), format!("{head}- {first}\n- level: Metadata\n")).unwrap();
+    }
+    let words: Vec<_> = lines.next().unwrap().split_whitespace().collect();
+    let output = program().args(words).current_dir(directory.path()).output().unwrap();
+    let shown: Vec<_> = lines.take_while(|line| !line.is_empty()).map(|line| &line[4..]).collect();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().collect::<Vec<_>>(), shown);
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
 fn the_packages_have_the_names_that_are_shown() {
     let readme = text_of("README.md");
     let version = env!("CARGO_PKG_VERSION");

@@ -77,6 +77,7 @@ fn what_the_api_server_does_not_have_is_told_and_mended() {
     let tells = "policy=/etc/kubernetes/audit-policy.yaml log=/var/log/kubernetes/audit/audit.log
          run apply apply; settle; run right status --output json; cp /mnt/pid /mnt/first
          run nothing apply; cp /mnt/pid /mnt/same
+         sed 's/Metadata/Request/' $policy >/mnt/other; run wanted status --policy /mnt/other --output json
          later() { age; \"$@\"; }
          later rm $log; run deleted status --output json; run mends-deleted apply; settle
          run after-deleted status --output json
@@ -93,6 +94,16 @@ fn what_the_api_server_does_not_have_is_told_and_mended() {
     assert_eq!((&right["state"], &right["reasons"]), (&json!("ok"), &json!([])));
     assert!(node.stdout("nothing", 0).contains("everything is in place"));
     assert_eq!(node.text("same"), node.text("first"));
+    // Nobody has written another policy yet, so the API server has the one that is there.
+    let wanted = node.json("wanted", 3);
+    assert_eq!(
+        (&wanted["running"]["state"], &wanted["running"]["reasons"]),
+        (&json!("ok"), &json!([])),
+        "{wanted}"
+    );
+    assert!(
+        wanted["steps"].as_array().unwrap().iter().any(|one| one["step"] == "policy" && one["state"] == "differs")
+    );
     for (run, words) in [
         ("deleted", "the log was deleted"),
         ("renamed", "the log was renamed"),
@@ -521,7 +532,12 @@ fn another_api_server_that_has_the_previous_policy_is_told() {
         let warnings = warnings(run);
         let told = format!("this is the API server of {second}, which this program does not restart");
         assert_eq!(warnings.contains(&told), has_previous, "{run}: {warnings}");
-        assert_eq!(warnings.contains(&format!("the API server (process {other}) started before")), run == "apply");
+        assert_eq!(
+            warnings.contains(&format!(
+                "the API server (process {other}) has another content of this file than apply writes"
+            )),
+            run == "apply"
+        );
         let log = format!("{second}: the API server of this file writes the same log, /var/log/kubernetes/audit/");
         assert!(warnings.contains(&log), "{run}: {warnings}");
     }
@@ -590,6 +606,25 @@ fn what_another_manifest_mounts_stays_when_the_rest_is_put_back() {
     assert!(stderr.contains(&format!("except for {policy}")), "{stderr}");
 }
 
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_rollback_after_which_the_api_server_cannot_start_is_told() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}\npolicy: {path: /etc/a/p.yaml}",
+        0,
+        "run first apply --wait 1m; settle; cp \"$manifest\" /mnt/before
+         sed -i 's,/etc/a/,/etc/b/,' /etc/kube-audit-bootstrap/config.yaml; rm /etc/a/p.yaml; : >/mnt/broken
+         run second apply --wait 2s; cp \"$manifest\" /mnt/after",
+    );
+    node.stdout("first", 0);
+    node.stdout("second", 4);
+    assert_eq!(node.text("after"), node.text("before"));
+    let stderr = node.stderr("second");
+    let told = "the API server that is put back does not start: ";
+    let why = "--audit-policy-file is /etc/a/p.yaml, which does not exist";
+    assert!(stderr.lines().any(|line| line.contains(told) && line.contains(why)), "{stderr}");
+}
+
 /// The API server that is to be seen again is the one that runs, as its manifest is as it was.
 #[test]
 #[ignore = "needs namespaces: `make test` runs it"]
@@ -604,6 +639,86 @@ fn what_cannot_be_proved_is_put_back_without_another_start_where_the_manifest_st
     assert!(reason.ends_with(", and the API server answers again"), "{reason}");
     assert_eq!(node.cluster("configmap"), CLUSTER);
     assert_eq!(node.text("after"), node.text("before"));
+}
+
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_manifest_that_somebody_removes_during_the_wait_is_told_at_once_with_the_way_back() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        ": >/mnt/deaf; run apply apply --wait 8s & apply=$!
+         until grep -q 'it answers' /mnt/apply/stderr; do sleep 0.1; done
+         mv \"$manifest\" /mnt/away; until grep -q 'the wait goes on' /mnt/apply/stderr; do sleep 0.1; done
+         mv /mnt/away \"$manifest\"; until grep -q 'as it was again' /mnt/apply/stderr; do sleep 0.1; done
+         rm \"$manifest\"; wait $apply; rm /mnt/deaf
+         id=$(sed -n 's/.*restore \\([^ ]*\\) --force, which puts.*/\\1/p' /mnt/apply/stderr)
+         run forced restore $id --force; [ ! -e \"$manifest\" ] || cp \"$manifest\" /mnt/back; settle
+         run again apply --wait 1m; rm \"$manifest\"; run restore restore
+         eval \"$(sed -n 's/.*to put it back, run kube-audit-bootstrap \\(.*\\)/run mended \\1/p' /mnt/restore/stderr)\"
+         cmp \"$manifest\" /mnt/manifest && : >/mnt/same",
+    );
+    node.stdout("apply", 4);
+    let told = node.stderr("apply");
+    assert_eq!(
+        told.matches("something else removed the manifest during the wait; the wait goes on").count(),
+        2,
+        "{told}"
+    );
+    node.stdout("forced", 0);
+    assert_eq!(node.text("back"), node.text("manifest"));
+    node.stdout("again", 0);
+    node.stdout("restore", 0);
+    let told = node.stderr("restore");
+    assert!(told.contains("no API server runs without it"), "{told}");
+    node.stdout("mended", 0);
+    assert!(node.at("same").exists());
+}
+
+/// A package upgrade stops the kubelet for a while.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_kubelet_that_is_stopped_during_the_wait_is_told_and_waited_for() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        "for one in /proc/[0-9]*; do [ \"$(cat $one/comm)\" != kubelet ] || kill -KILL ${one#/proc/}; done
+         /mnt/programs/kubelet -c 'read -r _ </mnt/never' & kubelet=$!
+         run apply apply --wait 2m & apply=$!
+         until grep -q audit-log-path \"$manifest\"; do sleep 0.05; done; kill -KILL $kubelet
+         until grep -q 'waiting for it' /mnt/apply/stderr; do kill -0 $apply; sleep 0.1; done
+         kill -KILL $(cat /mnt/pid); rm /mnt/running; /mnt/programs/kubelet /mnt/bin/kubelet & wait $apply",
+    );
+    node.stdout("apply", 0);
+    let told = node.stderr("apply");
+    assert_eq!(
+        told.matches("the kubelet doesn't run, and nothing else starts the API server").count(),
+        1,
+        "{told}"
+    );
+}
+
+/// Its policy may ask for no event within the wait.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn an_api_server_that_cannot_write_its_events_is_told_at_once() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        ": >/mnt/deaf; run apply apply --wait 1m & apply=$!
+         until grep -q 'it answers' /mnt/apply/stderr; do sleep 0.1; done
+         logs=/var/log/pods/kube-system_kube-apiserver-$(cat /proc/sys/kernel/hostname)_uid/kube-apiserver; mkdir -p $logs
+         echo '2026-01-01T00:00:00.1Z stderr F E0101 00:00:00.1 1 metrics.go:110] \"Error in audit plugin\" err=\"full\"' >$logs/0.log
+         until grep -q \"it can't write an event\" /mnt/apply/stderr; do kill -0 $apply; sleep 0.1; done
+         rm /mnt/deaf; wait $apply",
+    );
+    node.stdout("apply", 0);
+    let told = node.stderr("apply");
+    assert_eq!(
+        told.matches("it can't write an event, and nothing is proved until it does: E0101").count(),
+        1,
+        "{told}"
+    );
 }
 
 /// Somebody changes another flag, or takes out the audit flags, while the program waits for an event.

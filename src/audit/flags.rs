@@ -258,6 +258,41 @@ pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<FlagFault> {
     faults
 }
 
+/// The most events in a buffer. The API server sets aside 8 bytes for each one when it starts (`newBackend` of
+/// `plugin/pkg/audit/buffered/buffered.go`), and ends if it does not get them.
+const MAX_BUFFER: i64 = 100_000_000;
+/// The most days whose nanoseconds fit into 64 bits (`millRunOnce` of natefinch/lumberjack, which rotates the log).
+const MAX_AGE: i64 = 106_751;
+/// The most MiB whose bytes fit into 64 bits (`max` there).
+const MAX_SIZE: i64 = i64::MAX >> 20;
+
+/// The numbers that the API server accepts, and cannot handle: it ends, or loses events or logs.
+pub fn excesses(flags: &Flags) -> Vec<FlagFault> {
+    let get = |name: &str| flags.get(name).map(String::as_str).unwrap_or_default();
+    let mut faults = Vec::new();
+    let mut judge = |name: &str, most: i64, unit: &str, why: &str| {
+        let excess = integer(get(name)).filter(|number| *number > most);
+        faults.extend(excess.map(|number| {
+            fault(name, format!("{number} is more than {most} {unit}, {why}; write at most {most}"))
+        }));
+    };
+    for (backend, enabled_by) in [("log", "audit-log-path"), ("webhook", "audit-webhook-config-file")] {
+        let mode = get(&format!("audit-{backend}-mode"));
+        let is_batch = mode == "batch" || mode.is_empty() && backend == "webhook";
+        if !get(enabled_by).is_empty() && is_batch {
+            let why = "for which the API server sets memory aside when it starts: it would end, or fill the node's memory";
+            judge(&format!("audit-{backend}-batch-buffer-size"), MAX_BUFFER, "events", why);
+        }
+    }
+    if !["", "-"].contains(&get("audit-log-path")) {
+        let why = "which the API server can't count: it would keep nothing";
+        judge("audit-log-maxage", MAX_AGE, "days", why);
+        let why = "which the API server can't count: it would write nothing";
+        judge("audit-log-maxsize", MAX_SIZE, "MiB", why);
+    }
+    faults
+}
+
 /// The rules that the log and the webhook backend share, each with its own prefix and defaults.
 fn backend_faults(
     backend: &str,
@@ -333,6 +368,31 @@ mod tests {
     }
 
     const ON: &str = "audit-log-path=/var/log/a.log audit-log-mode=batch";
+
+    #[test]
+    fn numbers_that_the_api_server_cannot_handle_are_found() {
+        let webhook = "audit-webhook-config-file=/w";
+        for (set, expected) in [
+            (format!("{ON} audit-log-batch-buffer-size=100000000"), ""),
+            (format!("{ON} audit-log-batch-buffer-size=100000001"), "audit-log-batch-buffer-size"),
+            (format!("{ON} audit-log-batch-buffer-size=0x7fffffffffffffff"), "audit-log-batch-buffer-size"),
+            // Without batches there is no buffer.
+            ("audit-log-path=/a audit-log-batch-buffer-size=100000001".to_owned(), ""),
+            ("audit-log-mode=batch audit-log-batch-buffer-size=100000001".to_owned(), ""),
+            (format!("{webhook} audit-webhook-batch-buffer-size=100000001"), "audit-webhook-batch-buffer-size"),
+            (format!("{webhook} audit-webhook-mode=blocking audit-webhook-batch-buffer-size=100000001"), ""),
+            ("audit-webhook-batch-buffer-size=100000001".to_owned(), ""),
+            (format!("{ON} audit-log-maxage=106751 audit-log-maxsize=8796093022207"), ""),
+            (
+                format!("{ON} audit-log-maxage=106752 audit-log-maxsize=8796093022208"),
+                "audit-log-maxage audit-log-maxsize",
+            ),
+            ("audit-log-path=- audit-log-maxage=106752 audit-log-maxsize=8796093022208".to_owned(), ""),
+        ] {
+            let found: Vec<_> = excesses(&flags(&set)).into_iter().map(|fault| fault.flag).collect();
+            assert_eq!(found.join(" "), expected, "{set}");
+        }
+    }
 
     #[test]
     fn sets_that_keep_the_api_server_down_are_found() {

@@ -7,13 +7,15 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::common::{Common, Outcome, Overrides, run_of, seconds};
+use super::common::{Common, ExistingArg, Outcome, Overrides, run_of, seconds};
 use super::show::{describe, describe_follow_up, document, headline, nothing, print_plan, restore_command, warn};
 use super::verify;
+use crate::audit::profiles;
+use crate::config;
 use crate::facts::backup::Why;
 use crate::node::root::Root;
-use crate::plan::{FollowUp, Occasion};
-use crate::run::apply::{self, ApplyTerms, Done, Look, PutBack};
+use crate::plan::{FollowUp, Occasion, Step};
+use crate::run::apply::{self, ApplyTerms, Done, LeftAlone, Look};
 use crate::run::misuse::Misuse;
 use crate::run::prove::Verdict;
 use crate::run::{self, Run};
@@ -83,8 +85,8 @@ impl ApplyArgs {
         }
         match self.once(&run, common, out) {
             // As before the wait, this is no failure of the boot.
-            Err(error) if self.boot && error.is::<PutBack>() => {
-                say_nothing_done(&error.downcast::<PutBack>()?.0, common, out);
+            Err(error) if self.boot && error.is::<LeftAlone>() => {
+                say_nothing_done(&error.downcast::<LeftAlone>()?.0, common, out);
                 Ok(Outcome::Done)
             }
             done => done,
@@ -117,6 +119,56 @@ impl ApplyArgs {
         Ok(Outcome::Done)
     }
 
+    /// What a person must write into the configuration, if the next `apply` without these options undoes what this one
+    /// did with them.
+    fn tell_of_passing(&self, run: &Run<'_>, done: &Done, common: &Common) -> Option<String> {
+        let Overrides { policy, log_path, existing, .. } = &self.overrides;
+        if self.heal || self.boot || matches!(done.proof, Some(Verdict::PutBack(_))) {
+            return None;
+        }
+        let mut fields = Vec::new();
+        if let Some(path) = policy {
+            fields.push(match path.to_str().and_then(profiles::named) {
+                Some(profile) => format!("`profile: {}`, which also sets the limits of its log,", profile.name),
+                None => "`policy: {source: PATH}`, with this policy in that file of the node,".to_owned(),
+            });
+        }
+        fields.extend(log_path.as_ref().map(|path| format!("`log: {{path: {path}}}`")));
+        fields.extend(existing.map(|existing| match existing {
+            ExistingArg::Keep => "`existing: keep`".to_owned(),
+            ExistingArg::Replace => "`existing: replace`".to_owned(),
+        }));
+        if fields.is_empty() {
+            return None;
+        }
+        let others = Overrides {
+            kubeadm_config: self.overrides.kubeadm_config.clone(),
+            patches: self.overrides.patches.clone(),
+            kubernetes_version: self.overrides.kubernetes_version,
+            no_cluster: true,
+            ..Overrides::default()
+        };
+        let next = run_of(run.root, common.config.as_deref(), &others, Occasion::Any).ok()?.survey().ok()?;
+        let file = common.config.as_ref().map_or_else(
+            || format!("{}{}", run.root.on_machine(), config::DEFAULT_PATH),
+            |path| path.display().to_string(),
+        );
+        // What the API server is yet to read is no matter of the configuration.
+        let undone = next.changes.iter().find(|planned| {
+            done.plan
+                .subjects
+                .iter()
+                .any(|subject| subject.path == planned.change.path() && planned.step != Step::Storage)
+                || planned.step == Step::Policy
+        })?;
+        Some(format!(
+            "the configuration does not say this, so status reports a difference ({}), and the next apply without these \
+             options undoes it; to keep it, write {} into {file}",
+            undone.change.path(),
+            fields.join(" and ")
+        ))
+    }
+
     /// How long to wait for another run of the program to end.
     fn patience(&self) -> Duration {
         let patience = Duration::from_secs(self.lock_timeout);
@@ -139,6 +191,7 @@ impl ApplyArgs {
         // They are printed before the wait for the proof.
         warn(common, &changed.plan.warnings);
         let mut done = changed.finish(run)?;
+        done.warnings.extend(self.tell_of_passing(run, &done, common));
         warn(common, &done.warnings);
         done.plan.warnings.append(&mut done.warnings);
         print(&done, run.root, common, out)

@@ -52,6 +52,8 @@ pub struct Common {
 pub enum OutputFormat {
     Text,
     Json,
+    /// Only `policy test`: the XML that programs for continuous integration read
+    Junit,
     /// Only `policy check`: SARIF 2.1.0, which programs for the review of code read
     Sarif,
     /// Only `policy check`: commands that GitHub shows at the line of a pull request
@@ -288,6 +290,9 @@ pub fn configuration(
     config.cluster &= occasion == Occasion::Any && !overrides.no_cluster;
     config.kubernetes_version = overrides.kubernetes_version.or(config.kubernetes_version);
     config.strict = overrides.strict;
+    if overrides.existing.is_some() {
+        config.places.insert("existing", "--existing".to_owned());
+    }
     config.existing = match overrides.existing {
         Some(ExistingArg::Replace) => Existing::Replace,
         Some(ExistingArg::Keep) => Existing::Keep,

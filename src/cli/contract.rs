@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 /// The names of the shapes, in the order in which README.md has them.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 13] = [
     "plan",
     "proof",
     "no proof",
@@ -17,6 +17,8 @@ const NAMES: [&str; 11] = [
     "explain",
     "resource",
     "show",
+    "test",
+    "diff",
 ];
 
 /// The keys that a change has only if its action has them.

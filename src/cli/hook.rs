@@ -28,7 +28,7 @@ use crate::plan::{KubeadmCall, Occasion};
 use crate::run::Run;
 use crate::run::apply::{self, ApplyTerms};
 use crate::run::misuse::Misuse;
-use crate::wiring::kubeadm::{self, PatchUser, Purpose, Reader};
+use crate::wiring::kubeadm::{self, KubeadmFile, PatchUser, Purpose, Reader};
 use crate::wiring::patch;
 
 /// This environment variable counts the calls of the hook. If it is set, the node is prepared already. At
@@ -65,6 +65,38 @@ const COMMAND_SWITCHES: &[&str] = &[
     "yes",
 ];
 
+/// The flags of `init`, `join` and `upgrade` with which kubeadm refuses `--config`, in all versions
+/// (`ValidateMixedArguments` in `app/apis/kubeadm/validation/validation.go`); of `upgrade`, since 1.31.
+const NOT_WITH_A_FILE: &[&str] = &[
+    "allow-experimental-upgrades",
+    "allow-release-candidate-upgrades",
+    "apiserver-advertise-address",
+    "apiserver-bind-port",
+    "apiserver-cert-extra-sans",
+    "cert-dir",
+    "certificate-key",
+    "certificate-renewal",
+    "control-plane",
+    "control-plane-endpoint",
+    "cri-socket",
+    "discovery-file",
+    "discovery-token",
+    "discovery-token-ca-cert-hash",
+    "discovery-token-unsafe-skip-ca-verification",
+    "etcd-upgrade",
+    "force",
+    "image-repository",
+    "kubernetes-version",
+    "patches",
+    "pod-network-cidr",
+    "print-config",
+    "service-cidr",
+    "service-dns-domain",
+    "tls-bootstrap-token",
+    "token",
+    "token-ttl",
+];
+
 /// The flags whose values are secrets.
 const SECRETS: &[&str] = &["--certificate-key", "--discovery-token", "--tls-bootstrap-token", "--token"];
 
@@ -82,8 +114,8 @@ struct Call {
     version: Option<String>,
     gates: Option<String>,
     rootfs: Option<String>,
-    /// The command line says that `join` makes a control plane.
-    is_control_plane: bool,
+    /// kubeadm refuses the upgrade, if it is one that reads an UpgradeConfiguration.
+    is_mixed: bool,
     /// The position in the arguments at which the hook can insert an option.
     end: usize,
 }
@@ -106,7 +138,9 @@ impl Call {
         let words: Vec<_> = scan.words.iter().map(|at| rest[*at].as_str()).collect();
         let value = |flag: &str| scan.value(flag).map(str::to_owned);
         let config = value("config");
+        let is_mixed = scan.has(&["config"]) && scan.has(NOT_WITH_A_FILE);
         let is_prepared_for = match occasion {
+            Occasion::Init | Occasion::Join if is_mixed => false,
             Occasion::Init => needs_preparation(occasion, &words),
             // A worker needs no preparation.
             Occasion::Join => {
@@ -131,7 +165,7 @@ impl Call {
             version: value("kubernetes-version"),
             gates: value("feature-gates"),
             rootfs: value("rootfs"),
-            is_control_plane: scan.is_on("control-plane"),
+            is_mixed,
             end: scan.end + 1,
         };
         Some(call).filter(|_| is_prepared_for && !scan.is_on("help") && !scan.is_on("dry-run"))
@@ -152,15 +186,26 @@ impl Call {
         let path = |path: &str| self.path(path).map(|path| path.display().to_string());
         let patches = match &self.patches {
             Some(directory) => Some(path(directory)?),
-            None => self.upgrade.as_ref().and_then(|(file, user)| {
-                // kubeadm says what is wrong with its file.
-                let text = root.text(&path(file).ok()?).ok()??;
-                let read = kubeadm::read(&text.text, &text.path, Reader::Unknown).ok()?;
-                let named = read.patches.into_iter().find(|named| named.user == *user)?;
+            None => self.read_of_upgrade(root).and_then(|(read, user)| {
+                let named = read.patches.into_iter().find(|named| named.user == user)?;
                 path(&named.directory).ok()
             }),
         };
         Ok(KubeadmCall { patches, directory: path(".").ok() })
+    }
+
+    /// The file that configures an upgrade, and who reads it. `None` also if it can't be read; kubeadm says why.
+    fn read_of_upgrade(&self, root: &Root) -> Option<(KubeadmFile, PatchUser)> {
+        let (file, user) = self.upgrade.as_ref()?;
+        let text = root.text(&self.path(file).ok()?.display().to_string()).ok()??;
+        Some((kubeadm::read(&text.text, &text.path, Reader::Unknown).ok()?, *user))
+    }
+
+    /// Whether kubeadm refuses an upgrade because of its options. Until 1.30 it takes any options beside a file, and
+    /// reads no UpgradeConfiguration; since then it needs one.
+    fn is_refused_upgrade(&self, root: &Root) -> bool {
+        let read = self.is_mixed.then(|| self.read_of_upgrade(root)).flatten();
+        read.is_some_and(|(read, _)| read.has_upgrade())
     }
 
     /// A path on the command line, as the node sees it.
@@ -210,6 +255,11 @@ impl<'a> Scan<'a> {
     fn value(&self, flag: &str) -> Option<&'a str> {
         let last = self.arguments.flags.iter().rfind(|one| one.written == flag);
         last.map(|one| one.value).filter(|value| !value.is_empty())
+    }
+
+    /// Whether one of these flags is given, whatever its value is.
+    fn has(&self, flags: &[&str]) -> bool {
+        self.arguments.flags.iter().any(|one| flags.contains(&one.written))
     }
 
     /// Whether a boolean flag is true.
@@ -305,6 +355,9 @@ impl Given {
 /// Prepares the node as `apply` does. The output goes to stderr, because another program may read kubeadm's stdout.
 fn prepare(call: &Call, given: &mut Given) -> Result<()> {
     let root = open_root(call.root(), "--rootfs")?;
+    if call.is_refused_upgrade(&root) {
+        return Ok(());
+    }
     let mut overrides = Overrides::default();
     // An `init` without a configuration file gets the settings as a patch.
     let is_patched = call.config.is_none() && call.occasion == Occasion::Init;
@@ -413,16 +466,16 @@ fn go_on(call: &Call, real: (&Path, &[String]), given: &Given, error: anyhow::Er
         config.map_or(true, |config| config.kubeadm_required)
     };
     if call.occasion == Occasion::Upgrade {
-        ::log::warn!("{error:#}; kubeadm upgrade starts all the same; see kube-audit-bootstrap status");
+        ::log::warn!("kubeadm upgrade starts all the same; see kube-audit-bootstrap status: {error:#}");
     } else if may_join_as_worker(call, given) {
-        ::log::warn!("{error:#}; kubeadm join starts all the same, because a worker needs no preparation");
+        ::log::warn!("kubeadm join starts all the same, because a worker needs no preparation: {error:#}");
     } else if is_required() {
         if let (Some(directory), None) = (&given.directory, &call.rootfs) {
             handover::discard(directory);
         }
         return Err(not_started(verb, real, error));
     } else {
-        ::log::warn!("{error:#}; kubeadm {verb} starts without audit logs, because kubeadm.required is false");
+        ::log::warn!("kubeadm {verb} starts without audit logs, because kubeadm.required is false: {error:#}");
     }
     Ok(())
 }
@@ -437,11 +490,10 @@ fn may_join_as_worker(call: &Call, given: &Given) -> bool {
         let entry = open_root(call.root(), "--rootfs").ok()?.stat(&path.display().to_string()).ok()?;
         Some(entry.is_none())
     };
-    !call.is_control_plane
-        && match read_as_kubeadm(call, file, given) {
-            Some(text) => may_be_workers(&text),
-            None => is_missing() != Some(true),
-        }
+    match read_as_kubeadm(call, file, given) {
+        Some(text) => may_be_workers(&text),
+        None => is_missing() != Some(true),
+    }
 }
 
 /// What kubeadm finds in its file. Unlike this program, it follows a link of another user.
@@ -564,7 +616,10 @@ mod tests {
             ("init --node-name phase --config f", "init", "f"),
             ("init --config --help", "init", "--help"),
             ("init -v --help --config f", "init", "f"),
+            // What kubeadm takes beside a file.
             ("init --upload-certs --config f", "init", "f"),
+            ("init --feature-gates g --ignore-preflight-errors all --skip-phases p --config f", "init", "f"),
+            ("join --node-name n --config f", "join", "f"),
             ("init --config a=b", "init", "a=b"),
             ("init --config f -- --dry-run --config g", "init", "f"),
             ("init --help=false --config f", "init", "f"),
@@ -591,7 +646,10 @@ mod tests {
             ("upgrade apply v1.37.2", "upgrade"),
             ("upgrade --yes apply", "upgrade"),
             ("- --v=6 upgrade apply", "upgrade"),
+            // Whether kubeadm refuses it depends on its version.
             ("upgrade apply -y --force v1.37.2 --config f", "upgrade"),
+            ("upgrade node --patches p --config f", "upgrade"),
+            ("init --patches p --token t --skip-phases x", "init"),
             ("upgrade node", "upgrade"),
             ("init phase control-plane apiserver", "init"),
             ("join phase control-plane-prepare all 10.0.0.1:6443 --control-plane", "join"),
@@ -621,6 +679,15 @@ mod tests {
             "help init --config f",
             // An option without its value.
             "init --config",
+            // kubeadm refuses these options beside a file, whatever their values are.
+            "init --patches p --config f",
+            "init --config f --patches=",
+            "init --config= --token t",
+            "init --config f --kubernetes-version v1.37.2",
+            "init phase control-plane apiserver --patches p --config f",
+            "join --config f --control-plane",
+            "join --config f --control-plane=false",
+            "join phase control-plane-prepare all --config f --patches p",
             "init --rootfs",
             "init --rootfs d --config",
             "init phase",
@@ -751,11 +818,12 @@ mod differential {
         let (seed, pairs) = (number("SEED", 1), number("PAIRS", 20_000).min(200_000) / 10);
         for oracle in &mut Oracle::all("COMMANDS") {
             let mut random = Random::new(seed, oracle.version);
-            let (mut taken, mut prepared) = (0, 0_u64);
+            let (mut taken, mut prepared, mut mixed) = (0, 0_u64, 0_u64);
             for _ in 0..pairs {
                 let mut line: Vec<_> = (0..1 + random.below(5)).map(|_| random.pick(&WORDS).to_owned()).collect();
                 if random.one_in(2) {
-                    let command = ["init", "join --config /f", "upgrade apply", "upgrade node"];
+                    let command =
+                        ["init", "init --config /f", "join --config /f", "upgrade apply", "upgrade node"];
                     line.splice(0..0, random.pick(&command).split(' ').map(str::to_owned));
                 }
                 let answer = oracle.ask(&json!({ "kubeadm": &line }));
@@ -764,6 +832,8 @@ mod differential {
                     continue;
                 }
                 taken += 1;
+                let is_mixed = answer["mixed"] == true;
+                mixed += u64::from(is_mixed);
                 let flag = |name: &str| answer["flags"][name].as_str().filter(|value| !value.is_empty());
                 let is_on = |name: &str| flag(name) == Some("true");
                 let command = answer["command"].as_str().unwrap_or_default();
@@ -784,7 +854,9 @@ mod differential {
                     phase if phase.starts_with("upgrade node phase control-plane") => Some("upgrade"),
                     _ => None,
                 };
-                let expected = verb.filter(|_| !is_on("dry-run")).map(|verb| {
+                // Only the newer ones refuse such an upgrade.
+                let is_refused = is_mixed && verb != Some("upgrade");
+                let expected = verb.filter(|_| !is_on("dry-run") && !is_refused).map(|verb| {
                     let config = flag("config").filter(|_| verb != "upgrade");
                     [Some(verb), config, flag("patches"), flag("kubernetes-version"), flag("rootfs")]
                         .map(|value| value.map(str::to_owned))
@@ -795,8 +867,31 @@ mod differential {
                 assert_eq!(found, expected, "{}: {line:?}", oracle.version);
                 prepared += u64::from(expected.is_some());
             }
-            println!("{}: seed {seed}, {pairs} calls, {taken} accepted, {prepared} prepared", oracle.version);
+            println!(
+                "{}: seed {seed}, {pairs} calls, {taken} accepted, {prepared} prepared, {mixed} mixed",
+                oracle.version
+            );
             assert!(prepared > pairs / 100, "almost no call is one that needs preparation");
+            assert!(mixed > pairs / 200, "almost no call has an option that kubeadm refuses beside a file");
+        }
+    }
+
+    #[test]
+    #[ignore = "needs kubeadm's own commands: COMMANDS"]
+    fn what_is_never_mixed_is_refused_by_kubeadm() {
+        for oracle in &mut Oracle::all("COMMANDS") {
+            let commands = ["init", "join", "upgrade apply", "upgrade node"];
+            for flag in NOT_WITH_A_FILE {
+                let mut answers = commands.iter().map(|command| {
+                    let mut line: Vec<_> = command.split(' ').map(str::to_owned).collect();
+                    line.extend(["--config=/f".to_owned(), format!("--{flag}=0")]);
+                    oracle.ask(&json!({ "kubeadm": &line }))
+                });
+                // Some command knows it, and none takes it beside a file.
+                let known: Vec<_> = answers.by_ref().filter(|answer| !answer["error"].is_string()).collect();
+                assert!(!known.is_empty(), "--{flag}");
+                assert!(known.iter().all(|answer| answer["mixed"] == true), "--{flag}: {known:?}");
+            }
         }
     }
 }

@@ -86,6 +86,12 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // --help and --version go to stdout. A closed pipe there is not an error.
             let _ = error.print();
+            if error.to_string().contains("'--profile'") {
+                log::init(0);
+                ::log::warn!(
+                    "for the policy of a profile, use --policy NAME; for its log limits, too, set profile in the configuration"
+                );
+            }
             return ExitCode::from(if error.use_stderr() { Outcome::Misused as u8 } else { 0 });
         }
     };

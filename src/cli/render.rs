@@ -8,12 +8,14 @@ use serde_json::json;
 
 use super::common::{Common, Outcome, configuration_text, parse};
 use super::show::warn;
+use crate::audit::policy::findings::lines;
 use crate::audit::policy::read::Reading;
 use crate::config::{Config, FRAGMENTS};
 use crate::node::root::Root;
 use crate::render::{self, Ingredients, Snippet};
 use crate::run::misuse::Misuse;
 use crate::run::{asked_policy, has_fragments, manifest_path, webhook_files};
+use crate::yaml::fields::Severity;
 
 /// Print a snippet for cloud-init, Cluster API, kind, Flatcar, image builders, systemd or a log shipper
 #[derive(Debug, Args)]
@@ -98,6 +100,6 @@ fn checked_policy(root: &Root, config: &Config, kind: Snippet, given: Option<Pat
     }
     match sources.compose(config.kubernetes_version, Reading::Strict) {
         Ok(composed) => Ok(composed.text),
-        Err(faults) => bail!("{}", faults.join("\n")),
+        Err(checked) => bail!("{}", lines(&checked, Severity::Error).join("\n")),
     }
 }

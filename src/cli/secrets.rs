@@ -48,7 +48,9 @@ pub fn hide(text: &str) -> Vec<String> {
         let line = text[..start].lines().count().max(1) - usize::from(!text[..start].ends_with('\n'));
         let line = if start == 0 { 0 } else { line };
         let raw = &text[start..end];
-        let Some(one) = shown.get_mut(line).filter(|one| !raw.contains('\n') && !one.contains(HIDDEN)) else {
+        // In a line with something hidden, a short value could be a part of that.
+        let is_sure = |one: &String| !one.contains(HIDDEN) || raw.len() > 3 && !HIDDEN.contains(raw);
+        let Some(one) = shown.get_mut(line).filter(|one| !raw.contains('\n') && is_sure(one)) else {
             continue;
         };
         *one = one.replace(raw, HIDDEN);
@@ -135,7 +137,11 @@ fn hide_lines(text: &str) -> Vec<String> {
                 continue;
             }
             Within::Item(_) if content.starts_with("- ") => shown.push(format!("{}- {HIDDEN}", &line[..indent])),
-            _ => shown.push(hide_line(line, is_value_of_secret(&lines, at))),
+            _ => {
+                let shown_line = hide_line(line, is_value_of_secret(&lines, at));
+                let names_users = is_user_name(content) || is_item_of_users(&lines, at);
+                shown.push(if names_users { shown_line } else { hide_pairs(&shown_line) });
+            }
         }
         within = next;
     }
@@ -144,7 +150,7 @@ fn hide_lines(text: &str) -> Vec<String> {
 
 /// A line of a text that was not seen as a whole.
 pub fn hide_alone(line: &str) -> String {
-    hide_line(line, false)
+    hide_pairs(&hide_line(line, false))
 }
 
 /// What the next lines belong to.
@@ -239,24 +245,28 @@ fn is_word(char: char) -> bool {
 fn is_secret_name(name: &str) -> bool {
     let plain: String =
         name.chars().filter(char::is_ascii_alphanumeric).map(|char| char.to_ascii_lowercase()).collect();
-    NAMES.iter().any(|ending| plain.ends_with(ending)) || plain == "pass" || name.to_lowercase().ends_with("_pass")
+    NAMES.iter().any(|ending| plain.ends_with(ending))
+        || ["pass", "pw"].contains(&name.to_lowercase().rsplit('_').next().unwrap_or_default())
 }
 
 /// A line without its secrets. With `is_secret`, its field `value` has one.
 fn hide_line(line: &str, is_secret: bool) -> String {
     let mut shown = String::with_capacity(line.len());
     let mut rest = line;
-    let mut is_named = is_secret;
+    // The field that names a secret, of the entry here; empty if it is on another line.
+    let mut named_by = is_secret.then_some("");
     while let Some(start) = rest.find(is_word) {
         shown.push_str(&rest[..start]);
         rest = &rest[start..];
         let word = &rest[..rest.find(|char| !is_word(char)).unwrap_or(rest.len())];
         let behind = &rest[word.len()..];
-        // A flow mapping: {name: password, value: ...}, or an operation of a JSON patch.
+        // A flow mapping: {name: password, value: ...}, or an operation of a JSON patch. The next one may follow.
         if matches!(word, "name" | "path") && names_secret(behind) {
-            is_named = true;
+            named_by = Some(word);
+        } else if named_by == Some(word) && behind.trim_start_matches(['"', '\'']).trim_start().starts_with(':') {
+            named_by = None;
         }
-        let has_secret = is_secret_name(word) || is_named && word == "value" || is_scheme(word);
+        let has_secret = is_secret_name(word) || named_by.is_some() && word == "value" || is_scheme(word);
         if has_secret && let Some((gap, value)) = value_behind(word, behind, shown.contains(['{', '[', '"'])) {
             shown.push_str(word);
             shown.push_str(&behind[..gap]);
@@ -285,6 +295,51 @@ pub fn hide_shapes(message: &str) -> String {
         shown.push_str(end);
     }
     hide_user_info(&shown)
+}
+
+/// Whether a line is a field with names of users, which may have a colon and an `@`, as those of OpenID Connect do:
+/// `oidc:me@example.org`.
+fn is_user_name(content: &str) -> bool {
+    let field = content.trim_start_matches(['-', ' ', '"', '\'']);
+    ["user", "users", "userGroups", "name", "username"].iter().any(|name| {
+        field.strip_prefix(name).is_some_and(|rest| rest.trim_start_matches(['"', '\'']).starts_with(':'))
+    })
+}
+
+/// Whether a line is an item of a list of users.
+fn is_item_of_users(lines: &[&str], at: usize) -> bool {
+    let begins_list = |line: &&&str| without_comment(line).trim_end().ends_with([':', '[']);
+    let is_item = lines[at].trim_start().starts_with(['-', '"', '\'']);
+    is_item && lines[..at].iter().rev().take(1000).find(begins_list).is_some_and(|line| is_user_name(line))
+}
+
+/// Hides the user and the password of addresses without a scheme: `user:password@host`.
+fn hide_pairs(line: &str) -> String {
+    let is_end = |char: char| char.is_whitespace() || "\"'`=,;()[]{}<>".contains(char);
+    let mut shown = String::with_capacity(line.len());
+    for word in line.split_inclusive(is_end) {
+        let pair = word.rsplit_once('@').filter(|(pair, host)| {
+            let host = host.trim_end_matches(is_end);
+            // Not the digest of an image: `name:tag@sha256:...`.
+            let is_host = host.starts_with(|char: char| char.is_ascii_alphanumeric() || char == '[')
+                && !host.starts_with("sha256:")
+                && !host.starts_with("sha512:");
+            let parts = pair.split_once(':');
+            is_host
+                && parts.is_some_and(|(user, password)| {
+                    !password.is_empty()
+                        && !user.is_empty()
+                        && user.chars().all(is_word)
+                        && user != "mailto"
+                        && !password.starts_with('/')
+                })
+        });
+        match pair {
+            Some((_, host)) => shown.push_str(&format!("{HIDDEN}@{host}")),
+            None => shown.push_str(word),
+        }
+    }
+    shown
 }
 
 /// Hides a private key in PEM that is whole in one line, as in JSON.
@@ -441,6 +496,10 @@ mod tests {
                 " value: http://proxy:pass@proxy.example:3128",
                 " value: http://<hidden>@proxy.example:3128".to_owned(),
             ),
+            // Without a scheme.
+            (" - --x=me:pass@h", " - --x=<hidden>@h".to_owned()),
+            (" value: \"me:p@ss:w/@db.example:5432/x\"", " value: \"<hidden>@db.example:5432/x\"".to_owned()),
+            (" # ask me:pass@10.0.0.1 first", " # ask <hidden>@10.0.0.1 first".to_owned()),
             (" server: 'https://me@example.org/x'", " server: 'https://<hidden>@example.org/x'".to_owned()),
         ] {
             assert_eq!(hide_alone(line), shown);
@@ -469,6 +528,11 @@ mod tests {
     fn secrets_are_known_by_their_field() {
         for (text, shown) in [
             ("token: x1", "token: <hidden>"),
+            // In comments, too.
+            ("# pw: abc", "# pw: <hidden>"),
+            ("a: 1 # password: abc", "a: 1 # password: <hidden>"),
+            ("DB_PW=abc", "DB_PW=<hidden>"),
+            ("- users: [a]\n  x: me:pass@h", "- users: [a]\n  x: <hidden>@h"),
             ("    password: 'it''s: one'", "    password: '<hidden>'"),
             ("    password: correct horse # battery", "    password: <hidden> # battery"),
             ("client-key-data: LS0tLS1CRUdJTg==", "client-key-data: <hidden>"),
@@ -479,6 +543,14 @@ mod tests {
                 r#"[{"op":"add","path":"/a/password","value":"<hidden>"}]"#,
             ),
             ("- {name: DB_PASSWORD, value: abc}", "- {name: DB_PASSWORD, value: <hidden>}"),
+            (
+                "a: [{name: oidc-client-secret, value: abcd}, {name: v, value: 2}, {\"name\": \"x\", \"value\": \"y\"}]",
+                "a: [{name: oidc-client-secret, value: <hidden>}, {name: v, value: 2}, {\"name\": \"x\", \"value\": \"y\"}]",
+            ),
+            (
+                "a: [{name: a-secret, value: abcd}, {value: efgh, name: b-secret}]",
+                "a: [{name: a-secret, value: <hidden>}, {value: <hidden>, name: b-secret}]",
+            ),
             ("- name: DB_PASSWORD\n  value: abc", "- name: DB_PASSWORD\n  value: <hidden>"),
             ("- value: abc\n  name: DB_PASSWORD", "- value: <hidden>\n  name: DB_PASSWORD"),
             (
@@ -545,6 +617,16 @@ mod tests {
             "  - resources: [\"secrets\", \"configmaps\", \"tokenreviews\"]",
             "- name: audit-log-path\n  value: /var/log/a",
             "url: https://example.org/a@b",
+            "image: registry.local:5000/kube-apiserver:v1.31.4@sha256:0123456789abcdef",
+            "image: a:b@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+            "- --etcd-servers=10.0.0.1:2379,[::1]:2379",
+            "current-context: kubernetes-admin@kubernetes",
+            "# ask me@example.org, or mailto:me@example.org",
+            "# git@github.com:me/x, at 12:30 @home",
+            "users: [\"oidc:me@example.org\"]",
+            "- users:\n  # by OpenID Connect\n  - oidc:me@example.org\n  - \"oidc:you@example.org\"",
+            "subjects:\n- kind: User\n  name: oidc:me@example.org",
+            "- system:serviceaccount:a:b",
             "",
         ] {
             assert_eq!(hide(text).join("\n"), text);

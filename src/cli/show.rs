@@ -170,6 +170,9 @@ pub fn print_plan(plan: &Plan, common: &Common, out: &mut String) -> Result<Outc
         if let Some(follow_up) = plan.expected_follow_up() {
             let _ = writeln!(out, "{:9} {}", FollowUp::STEP.name(), describe_follow_up(follow_up));
         }
+        if let Some(absence) = plan.absence().filter(|_| !plan.is_empty()) {
+            let _ = writeln!(out, "{:9} {absence}", "restart");
+        }
         for planned in &plan.changes {
             if let Some(diff) = diff(&planned.change) {
                 out.push('\n');

@@ -10,7 +10,7 @@ use super::common::{Common, Outcome, Overrides, run_of};
 use super::show::{describe, headline, storage_document, storage_text, warn};
 use crate::change::KUBEADM_CONFIG;
 use crate::plan::in_force::{InForce, State};
-use crate::plan::{Occasion, Plan, Role, Step, Subject};
+use crate::plan::{NoLog, Occasion, Plan, Role, Step, Subject};
 use crate::run::status::{Report, status};
 use crate::time::{at, rfc3339};
 
@@ -72,7 +72,7 @@ pub fn document(report: &Report) -> Value {
         "storage": plan.storage.as_ref().map(storage_document),
         "refusal": report.refusal(),
         "running": {
-            "state": if report.judges { plan.in_force.state.name() } else { "none" },
+            "state": if report.judges && is_seen(&plan.in_force) { plan.in_force.state.name() } else { "none" },
             "process": plan.in_force.process,
             "reasons": plan.in_force.reasons.iter().map(|reason| &reason.text).collect::<Vec<_>>(),
         },
@@ -88,6 +88,7 @@ pub fn document(report: &Report) -> Value {
         },
         "unproved": report.unproved,
         "backups": report.backups.iter().map(|set| set.id.as_str()).collect::<Vec<_>>(),
+        "unreadableBackups": report.unreadable,
     })
 }
 
@@ -137,21 +138,34 @@ pub fn text(report: &Report) -> String {
         let _ = writeln!(out, "healing   {state:8} {}", line.trim_start_matches("; "));
     }
     if let Some(id) = &report.unproved {
-        let _ = writeln!(
-            out,
-            "proof     missing  not proved yet: {id} (a boot, an interrupted run, or one that still waits); run `apply --wait 5m`"
-        );
+        let why = match report.works {
+            true => "another run still works: wait for it to end (fuser names it)",
+            false => "a boot or an interrupted run left it; run `apply --wait 5m`",
+        };
+        let _ = writeln!(out, "proof     missing  not proved yet: {id}; {why}");
     }
     if report.interrupted {
-        out.push_str("a run was interrupted, or still runs: run the same command again to finish it\n");
+        out.push_str(match report.works {
+            true => "another run changes the node at this moment: wait for it to end (fuser names it)\n",
+            false => "a run was interrupted: run the same command again to finish it\n",
+        });
     }
     match backups.first() {
         Some(newest) => {
             let _ = writeln!(out, "backups   {}, the newest {} ({})", backups.len(), newest.id, newest.why);
         }
-        None => out.push_str("backups   none\n"),
+        None if report.unreadable.is_empty() => out.push_str("backups   none\n"),
+        None => {}
+    }
+    if !report.unreadable.is_empty() {
+        let _ = writeln!(out, "backups   unreadable: {}; see the warning", report.unreadable.join(", "));
     }
     out
+}
+
+/// Is anything known of the API server that runs? Without a kubelet and an API server, there is nothing to know.
+fn is_seen(in_force: &InForce) -> bool {
+    in_force.state != State::Unknown || in_force.process.is_some() || !in_force.reasons.is_empty()
 }
 
 /// The line about the API server that runs; none if nothing is known about it.
@@ -207,8 +221,13 @@ fn lines(report: &Report) -> Vec<Line> {
         let path = KUBEADM_CONFIG.to_owned();
         lines.push(Line { step: Step::Kubeadm, path, state: "unknown", detail: why.clone() });
     }
+    if let Some(why) = &plan.cluster_fault {
+        let path = KUBEADM_CONFIG.to_owned();
+        lines.push(Line { step: Step::Kubeadm, path, state: "differs", detail: why.clone() });
+    }
     for step in Step::ALL {
         if !lines.iter().any(|line| line.step == step) && step != Step::Strays {
+            let mut state = "none";
             let detail = match plan.role {
                 _ if plan.is_unread => {
                     let (path, detail) = ("-".to_owned(), "not known; see the warning".to_owned());
@@ -219,9 +238,15 @@ fn lines(report: &Report) -> Vec<Line> {
                 Role::Joining if step == Step::Kubeadm => {
                     "a joining control plane takes its flags from the cluster"
                 }
-                _ => "not on this node",
+                _ => match plan.no_log.filter(|_| step == Step::Storage) {
+                    Some(NoLog { why, is_unknown }) => {
+                        state = if is_unknown { "unknown" } else { state };
+                        why
+                    }
+                    None => "not on this node",
+                },
             };
-            lines.push(Line { step, path: "-".to_owned(), state: "none", detail: detail.to_owned() });
+            lines.push(Line { step, path: "-".to_owned(), state, detail: detail.to_owned() });
         }
     }
     lines.sort_by_key(|line| line.step);
@@ -261,7 +286,9 @@ mod tests {
         Report {
             plan: planned(&config, &facts, &Targets { storage: Some(seen()), ..targets }),
             backups: Vec::new(),
+            unreadable: Vec::new(),
             interrupted: false,
+            works: false,
             heals: false,
             history: RepairHistory::default(),
             unproved: None,
@@ -332,11 +359,19 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
             (|report| report.heals = true, "healing   enabled  0 repairs since apply\n"),
             (
                 |report| report.unproved = Some("U".to_owned()),
-                "proof     missing  not proved yet: U (a boot, an interrupted run, or one that still waits); run `apply --wait 5m`\n",
+                "proof     missing  not proved yet: U; a boot or an interrupted run left it; run `apply --wait 5m`\n",
+            ),
+            (
+                |report| (report.works, report.unproved) = (true, Some("U".to_owned())),
+                "proof     missing  not proved yet: U; another run still works: wait for it to end (fuser names it)\n",
+            ),
+            (
+                |report| (report.works, report.interrupted) = (true, true),
+                "another run changes the node at this moment: wait for it to end (fuser names it)\n",
             ),
             (
                 |report| report.interrupted = true,
-                "a run was interrupted, or still runs: run the same command again to finish it\n",
+                "a run was interrupted: run the same command again to finish it\n",
             ),
         ] {
             let mut report = self::report();
@@ -389,6 +424,7 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
         full.history.repairs = vec![Repair { id: "H".to_owned(), when: "2026-11-24T12:13:26Z".to_owned() }];
         full.lost = lost(&[("log", 7)]);
         full.unproved = Some("U".to_owned());
+        full.unreadable = vec!["B0".to_owned()];
         full.backups = vec![set("B2", Why::Heal), set("B1", Why::Apply)];
         full.plan.in_force = InForce {
             state: State::Differs,
@@ -426,7 +462,7 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
             ("unproved", Value::Null, json!("U")),
             (
                 "running",
-                json!({"state": "unknown", "process": null, "reasons": []}),
+                json!({"state": "none", "process": null, "reasons": []}),
                 json!({"state": "differs", "process": 7, "reasons": ["why"]}),
             ),
             ("backups", json!([]), json!(["B2", "B1"])),
@@ -439,6 +475,7 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
             (|report| report.interrupted = true) as Change,
             |report| report.plan.refusal = Some("why".to_owned()),
             |report| report.plan.in_force.state = State::Differs,
+            |report| report.plan.cluster_fault = Some("why".to_owned()),
             |report| report.plan.in_force.state = State::Pending,
             |report| report.plan.changes = planned(&config(""), &facts(None), &Targets::default()).changes,
         ] {

@@ -77,7 +77,8 @@ pub fn text(proved: &Proved) -> String {
             "it answers; its policy records nothing, so there was no event to wait for".to_owned()
         }
         Evidence::Rare => {
-            "it answers, and its log exists; nothing that its policy records has happened yet".to_owned()
+            "it answers, and reports no event that it could not write; nothing that its policy records has happened yet"
+                .to_owned()
         }
         Evidence::Elsewhere => {
             "it answers; its events go to a webhook or a volume of its pod, where the program can't look"
@@ -165,7 +166,7 @@ pub mod tests {
                 4,
                 Value::Null,
                 "admin.conf",
-                "it answers, and its log exists; nothing that its policy records has happened yet".to_owned(),
+                "it answers, and reports no event that it could not write; nothing that its policy records has happened yet".to_owned(),
             ),
         ]
         .map(|(at, event, asked, text)| (proofs().swap_remove(at), event, asked, text))

@@ -39,7 +39,7 @@ impl Config {
             [_, second, ..] => decoder
                 .error(second.root.position, "the file must have one document; here is a second one; remove it"),
         }
-        for field in ["policy.path", "log.path", "webhook.configFile"] {
+        for field in ["existing", "policy.path", "log.path", "webhook.configFile"] {
             let place = decoder.own_position(field).map(|position| (field, format!("{name}:{position}")));
             config.places.extend(place);
         }

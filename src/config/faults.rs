@@ -2,12 +2,9 @@
 
 use super::{Config, FRAGMENTS};
 use crate::audit::{flags, profiles};
-use crate::path::{STATE, aside, is_within, log_directory_fault, parent, path_fault, policy_place_fault};
+use crate::path::{aside, is_no_place_for_policy, is_within, log_directory_fault, parent, path_fault};
 use crate::storage::unit::MountSource;
 use crate::yaml::fields::join;
-
-/// The most days whose nanoseconds fit into 64 bits (`millRunOnce` of natefinch/lumberjack, which rotates the log).
-const MAX_AGE: i64 = 106_751;
 
 impl Config {
     /// What is wrong in this configuration on any node. Each fault is the field to blame, such as `log.path`, and a
@@ -33,17 +30,13 @@ impl Config {
         {
             faults.push(("log.path".to_owned(), format!("log.path {fault}")));
         }
-        if let Some(fault) = policy_place_fault(&self.policy_path) {
+        if is_no_place_for_policy(&self.policy_path) {
+            let fault = format!(
+                "policy.path must not be {}, a place of the system or of other programs; use for example \
+                 /etc/kubernetes/audit-policy.yaml",
+                self.policy_path
+            );
             faults.push(("policy.path".to_owned(), fault));
-        }
-        if is_within(&self.policy_path, STATE) {
-            faults.push((
-                "policy.path".to_owned(),
-                format!(
-                    "policy.path must not be in {STATE}; set it to a file elsewhere, such as \
-                     /etc/kubernetes/audit-policy.yaml"
-                ),
-            ));
         }
         if let Some(directory) = self.log.file().map(|log| parent(log)).filter(|_| faults.is_empty())
             && is_within(&self.policy_path, directory)
@@ -74,16 +67,9 @@ impl Config {
         {
             faults.push(fault);
         }
-        if self.log.max_age > MAX_AGE {
-            let fault = format!(
-                "log.maxAge {} is more than {MAX_AGE} days, which the API server can't count: it would keep nothing; \
-                 write at most {MAX_AGE}",
-                self.log.max_age
-            );
-            faults.push(("log.maxAge".to_owned(), fault));
-        }
         let flags = flags::from_pairs(self.flags());
-        let would_fail = flags::faults(&flags, self.kubernetes_version);
+        let mut would_fail = flags::faults(&flags, self.kubernetes_version);
+        would_fail.extend(flags::excesses(&flags));
         faults.extend(would_fail.iter().map(|fault| (field_of(&fault.flag), with_fields(&fault.to_string()))));
         faults
     }

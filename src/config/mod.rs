@@ -566,6 +566,11 @@ mod tests {
             ),
             ("kubernetesVersion: new", "3:20: kubernetesVersion \"new\" is not a version"),
             ("log: {maxAge: 106752}", "3:15: log.maxAge 106752 is more than 106751 days"),
+            ("log: {maxSize: 8796093022208}", "3:16: log.maxSize 8796093022208 is more than 8796093022207 MiB"),
+            (
+                "log: {batch: {bufferSize: 9223372036854775807}}",
+                "3:27: log.batch.bufferSize 9223372036854775807 is more than 100000000 events",
+            ),
             ("log: {maxBackup: -1}", "3:18: log.maxBackup must be 0 or more"),
             ("log: {batch: {maxSize: 0}}", "3:24: log.batch.maxSize must be more than 0"),
             ("log: {truncate: {enabled: true, maxEventSize: 20971520}}", "log.truncate.maxEventSize"),
@@ -591,7 +596,11 @@ mod tests {
             ("policy: {path: /p/../p}", "3:16: policy.path must be written without"),
             ("policy: {path: '/p:p'}", "3:16: policy.path must have only letters"),
             ("policy: {path: '/p p'}", "3:16: policy.path must have only letters"),
-            ("policy: {path: /var/lib/kube-audit-bootstrap/p}", "3:16: policy.path must not be in"),
+            ("policy: {path: /var/lib/kube-audit-bootstrap/p}", "3:16: policy.path must not be /var/lib"),
+            (
+                "log: {path: /etc/kube-audit-bootstrap/a.log}",
+                "3:13: log.path must not be in /etc/kube-audit-bootstrap, a place of the system",
+            ),
             ("policy: {path: /m}\nmanifest: {path: /m}", "3:16: policy.path and manifest.path are the same file"),
             (
                 "log: {path: /var/log/audit.log}",

@@ -43,7 +43,7 @@ pub const DISTRIBUTIONS: &[Distribution] = &[
         server: &["/var/lib/rancher/rke2/server/tls"],
         manifests: Some("/var/lib/rancher/rke2/agent"),
         os: None,
-        advice: "write a policy to the path that is named below, add these lines to /etc/rancher/rke2/config.yaml on \
+        advice: "write a policy to the path that is named below (kube-audit-bootstrap policy show cis >PATH), add these lines to /etc/rancher/rke2/config.yaml on \
                  each server, and run systemctl restart rke2-server",
         form: Form::Items(&["audit-policy-file"]),
     },
@@ -54,7 +54,7 @@ pub const DISTRIBUTIONS: &[Distribution] = &[
         server: &["/var/lib/rancher/k3s/server/tls", "/etc/systemd/system/k3s.service"],
         manifests: Some("/var/lib/rancher/k3s/agent"),
         os: None,
-        advice: "write a policy to the path that is named below, add these lines to /etc/rancher/k3s/config.yaml on \
+        advice: "write a policy to the path that is named below (kube-audit-bootstrap policy show cis >PATH), add these lines to /etc/rancher/k3s/config.yaml on \
                  each server, and run systemctl restart k3s",
         form: Form::Items(&[]),
     },
@@ -65,7 +65,7 @@ pub const DISTRIBUTIONS: &[Distribution] = &[
         server: &[],
         manifests: None,
         os: None,
-        advice: "write a policy to the path that is named below, make the log directory, let the user kube-apiserver \
+        advice: "write a policy to the path that is named below (kube-audit-bootstrap policy show cis >PATH), make the log directory, let the user kube-apiserver \
                  read the one and write in the other (no mounts are needed), add these lines to /etc/k0s/k0s.yaml on each \
                  controller, and run systemctl restart k0scontroller",
         form: Form::Mapping,
@@ -77,7 +77,7 @@ pub const DISTRIBUTIONS: &[Distribution] = &[
         server: &[],
         manifests: None,
         os: None,
-        advice: "write a policy to the path that is named below, make the log directory (no mounts are needed), add these \
+        advice: "write a policy to the path that is named below (kube-audit-bootstrap policy show cis >PATH), make the log directory (no mounts are needed), add these \
                  lines to /var/snap/microk8s/current/args/kube-apiserver on each node, and run snap restart \
                  microk8s.daemon-kubelite",
         form: Form::Words,

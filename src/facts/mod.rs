@@ -158,12 +158,16 @@ pub struct Targets {
     pub heads: BTreeMap<String, Vec<u8>>,
     /// What is at the path of a log and can't be the API server's log: why, in words.
     pub blocked: BTreeMap<String, String>,
+    /// The policies that are what a run wrote.
+    pub unchanged: BTreeSet<String>,
     /// The units that the configuration needs to mount a disk at the log directory.
     pub units: Vec<Unit>,
     /// The directory that `storage.bind` names, if it exists.
     pub bound: Option<Directory>,
-    /// There is a mount unit for the log directory, from an earlier configuration.
-    pub has_unit: bool,
+    /// The mount units of this program that the configuration does not need: those of an earlier one.
+    pub left_units: Vec<String>,
+    /// The line of `/etc/fstab` that mounts something at the log directory, and what.
+    pub fstab: Option<(usize, String)>,
     /// The state of the dedicated disk, on the running system.
     pub disk: Option<DiskState>,
     /// The log directory; `None` if this is not the running system, or if there is no log.

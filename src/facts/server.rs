@@ -37,8 +37,12 @@ pub struct Listener {
 pub struct Remains {
     /// Does the pod have a control group?
     pub group: bool,
+    /// Has the group those of containers in it?
+    pub containers: bool,
     /// Does it have a directory in the kubelet's own?
     pub directory: bool,
+    /// Does it have logs? True if none were seen.
+    pub logs: bool,
 }
 
 impl Process {

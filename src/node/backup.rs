@@ -468,8 +468,8 @@ fn load(root: &Root, id: &Id, complete: bool) -> Result<Set> {
     let path = format!("{}/{INDEX}", name.directory());
     let broken = || {
         format!(
-            "{}: this backup can't be read; the copies beside it are whole: put back by hand what you need, then move the \
-             directory out of {BACKUPS}",
+            "{}: this backup can't be read, and nothing else tells whether the copies beside it are whole: look at each \
+             before you put it back by hand, then move the directory out of {BACKUPS}",
             root.shown(&path)
         )
     };
@@ -652,7 +652,7 @@ fn read_copy(
     match root.read(&path, FILE_LIMIT)? {
         Some(copy) if print.is_some_and(|print| print != fingerprint(&copy.bytes)) => bail!(
             "{}: this copy of {} is damaged: its checksum is not that in {INDEX}; correct {} by hand, or move the \
-             directory of this backup away, and go back by the others (see {} restore --list)",
+             directory of this backup away, and go back by another one, if {} restore --list shows one",
             root.shown(&path),
             record.path,
             root.shown(&record.path),
@@ -660,8 +660,10 @@ fn read_copy(
         ),
         Some(copy) => Ok(Some(copy.bytes)),
         None => bail!(
-            "{} is missing, so this backup can't be restored; list the others with {} restore --list",
+            "{} is missing, so this backup can't be restored; correct {} by hand, or go back by another backup, if {} \
+             restore --list shows one",
             root.shown(&path),
+            root.shown(&record.path),
             root.program()
         ),
     }

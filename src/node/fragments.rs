@@ -5,6 +5,7 @@ use anyhow::{Result, bail, ensure};
 use super::root::Root;
 use crate::audit::policy::compose::Source;
 use crate::config::FRAGMENTS;
+use crate::facts::file::Attributes;
 use crate::path::typed;
 use crate::yaml::tree::MAX_BYTES;
 
@@ -38,6 +39,11 @@ pub fn fragments(root: &Root) -> Result<(Vec<Source>, Vec<String>)> {
         root.shown(FRAGMENTS),
         names.len()
     );
+    if !names.is_empty()
+        && let Some(entry) = root.stat(FRAGMENTS)?
+    {
+        expect_closed(root, FRAGMENTS, &entry.attributes)?;
+    }
     let (mut fragments, mut bytes) = (Vec::new(), 0);
     for name in names {
         let path = format!("{FRAGMENTS}/{name}");
@@ -45,17 +51,7 @@ pub fn fragments(root: &Root) -> Result<(Vec<Source>, Vec<String>)> {
             bail!("{path:?}: the name of a fragment must have only letters, digits, `.`, `_` and `-`; rename it");
         }
         let Some(text) = root.text(&path)? else { continue };
-        let found = &text.snapshot.attributes;
-        if !root.trusts(found.uid) || found.mode & 0o002 != 0 {
-            let typed = typed(&root.on_machine(), &path);
-            bail!(
-                "{path}: another user can write this fragment (mode {:04o}, owner {}:{}); check what is in it, and run \
-                 chown root:root {typed} && chmod go-w {typed}",
-                found.mode,
-                found.uid,
-                found.gid
-            );
-        }
+        expect_closed(root, &path, &text.snapshot.attributes)?;
         bytes += text.text.len();
         ensure!(
             bytes <= MAX_BYTES,
@@ -64,6 +60,24 @@ pub fn fragments(root: &Root) -> Result<(Vec<Source>, Vec<String>)> {
         fragments.push(Source { name: path, text: text.text });
     }
     Ok((fragments, warnings))
+}
+
+/// # Errors
+///
+/// Another user can write the fragment, or the directory of the fragments.
+fn expect_closed(root: &Root, path: &str, found: &Attributes) -> Result<()> {
+    if root.trusts(found.uid) && found.mode & 0o002 == 0 {
+        return Ok(());
+    }
+    let (what, typed) =
+        (if path == FRAGMENTS { "to this directory" } else { "this fragment" }, typed(&root.on_machine(), path));
+    bail!(
+        "{path}: another user can write {what} (mode {:04o}, owner {}:{}); check what is in it, and run \
+         chown root:root {typed} && chmod go-w {typed}",
+        found.mode,
+        found.uid,
+        found.gid
+    )
 }
 
 #[cfg(test)]
@@ -118,6 +132,9 @@ mod tests {
         assert_eq!(fragments(&linked.root).unwrap().0[0].text, "text");
 
         let writable = node();
+        fs::set_permissions(writable.host(FRAGMENTS), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(refused(&writable).contains("another user can write to this directory (mode 0777"));
+        fs::set_permissions(writable.host(FRAGMENTS), fs::Permissions::from_mode(0o755)).unwrap();
         fs::set_permissions(writable.host(&one), fs::Permissions::from_mode(0o666)).unwrap();
         assert!(refused(&writable).contains("another user can write this fragment (mode 0666"));
         if nix::unistd::geteuid().is_root() {

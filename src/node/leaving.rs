@@ -1,7 +1,7 @@
 //! What the kubelet still has of a pod that it ends. `plan::hiding` says what that shows.
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, DirEntry};
+use std::path::{Path, PathBuf};
 
 use super::apiserver::read_process;
 use super::process::{groups_of_pod, is_static, kubelets, pod_of, running};
@@ -10,11 +10,16 @@ use crate::facts::server::Remains;
 /// The kubelet's own directory, unless `--root-dir` says otherwise.
 const KUBELET: &str = "/var/lib/kubelet";
 
+/// Where it has the logs of containers, unless `podLogsDir` says otherwise.
+const LOGS: &str = "/var/log/pods";
+
 /// The traces of a running pod, by which its end is seen.
 #[derive(Debug)]
 pub struct Traces {
     groups: Vec<PathBuf>,
     directory: PathBuf,
+    /// The logs of its containers.
+    logs: Vec<PathBuf>,
 }
 
 impl Traces {
@@ -44,21 +49,35 @@ impl Traces {
         let groups = groups.iter().map(|(controllers, path)| seen(&format!("/sys/fs/cgroup/{controllers}{path}")));
         let groups: Vec<_> = groups.filter(|group| group.is_dir()).collect();
         let own = read_process(kubelet)?.value("root-dir").unwrap_or_else(|| KUBELET.to_owned());
-        (!groups.is_empty()).then(|| Traces { groups, directory: seen(&format!("{own}/pods/{uid}")) })
+        let is_its = |path: &PathBuf| path.to_str().is_some_and(|path| path.ends_with(&format!("_{uid}")));
+        let pod = entries(&seen(LOGS)).map(|entry| entry.path()).filter(is_its);
+        let logs = pod.flat_map(|pod| entries(&pod)).flat_map(|container| entries(&container.path()));
+        let logs =
+            logs.map(|log| log.path()).filter(|log| log.extension().is_some_and(|is| is == "log")).collect();
+        (!groups.is_empty()).then(|| Traces { groups, directory: seen(&format!("{own}/pods/{uid}")), logs })
     }
 
     /// No traces, for tests.
     #[cfg(test)]
     pub fn none() -> Traces {
-        Traces { groups: Vec::new(), directory: PathBuf::new() }
+        Traces { groups: Vec::new(), directory: PathBuf::new(), logs: Vec::new() }
     }
 
     /// What is left of them.
     pub fn look(&self) -> Remains {
+        let has_container =
+            |group: &PathBuf| entries(group).any(|one| one.file_type().is_ok_and(|it| it.is_dir()));
+        let containers = self.groups.iter().any(has_container);
         // In this order: the kubelet may remove the directory after the group.
         let group = self.groups.iter().any(|group| group.is_dir());
-        Remains { group, directory: self.directory.is_dir() }
+        let logs = self.logs.is_empty() || self.logs.iter().any(|log| log.exists());
+        Remains { group, containers, directory: self.directory.is_dir(), logs }
     }
+}
+
+/// What is in a directory, as far as it can be read.
+fn entries(directory: &Path) -> impl Iterator<Item = DirEntry> + use<> {
+    fs::read_dir(directory).into_iter().flatten().flatten()
 }
 
 /// Whether the kernel tells the kubelet of changes in a directory.
@@ -90,16 +109,22 @@ mod tests {
     fn what_is_left_of_a_pod_is_seen() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        let traces = Traces { groups: vec![at("cpu"), at("memory")], directory: at("pod") };
-        for name in ["cpu", "memory", "pod"] {
+        let logs = vec![at("0.log"), at("1.log")];
+        let traces = Traces { groups: vec![at("cpu"), at("memory")], directory: at("pod"), logs };
+        for name in ["cpu", "memory", "memory/container", "pod", "0.log", "1.log"] {
             fs::create_dir(at(name)).unwrap();
         }
-        assert_eq!(traces.look(), Remains { group: true, directory: true });
-        fs::remove_dir(at("cpu")).unwrap();
-        assert_eq!(traces.look(), Remains { group: true, directory: true }, "another hierarchy has it");
-        fs::remove_dir(at("memory")).unwrap();
-        assert_eq!(traces.look(), Remains { group: false, directory: true });
-        fs::remove_dir(at("pod")).unwrap();
-        assert_eq!(traces.look(), Remains { group: false, directory: false });
+        let looks = |removed: &str| {
+            fs::remove_dir(at(removed)).unwrap();
+            let Remains { group, containers, directory, logs } = traces.look();
+            [group, containers, directory, logs]
+        };
+        assert_eq!(looks("cpu"), [true, true, true, true], "another hierarchy has it");
+        assert_eq!(looks("memory/container"), [true, false, true, true]);
+        assert_eq!(looks("memory"), [false, false, true, true]);
+        assert_eq!(looks("0.log"), [false, false, true, true], "another container has one");
+        assert_eq!(looks("pod"), [false, false, false, true]);
+        assert_eq!(looks("1.log"), [false, false, false, false]);
+        assert!(Traces::none().look().logs, "none were seen");
     }
 }

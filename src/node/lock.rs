@@ -61,10 +61,28 @@ impl Lock {
     }
 }
 
+/// Does another run hold the lock at this moment? Writes nothing. What can't be read counts as not held.
+pub fn is_held(root: &Root) -> bool {
+    let path = format!("{STATE}/{NAME}");
+    let Ok(Some(_)) = root.look(&path) else { return false };
+    open(root, &path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// Whether the lock file exists.
+///
+/// # Errors
+///
+/// What is there is no regular file.
+pub(super) fn check(root: &Root) -> Result<bool> {
+    let path = format!("{STATE}/{NAME}");
+    let Some(entry) = root.look(&path)? else { return Ok(false) };
+    ensure!(entry.kind == FileKind::File, "{}: the lock is not a regular file; remove it", root.shown(&path));
+    Ok(true)
+}
+
 fn open(root: &Root, path: &str) -> Result<File> {
     let failed = |errno| root.error("open the lock file", path, errno);
-    if let Some(entry) = root.look(path)? {
-        ensure!(entry.kind == FileKind::File, "{}: the lock is not a regular file; remove it", root.shown(path));
+    if check(root)? {
         let opened = root.find_name(path).and_then(|found| root.reopen_found(path, &found));
         return Ok(File::from(opened.map_err(failed)?));
     }
@@ -114,8 +132,17 @@ mod tests {
             assert!(start.elapsed() >= timeout);
             assert!(error.contains(LOCK) && error.contains("another run"), "{error}");
         }
+        assert!(is_held(&node.root));
         drop(held);
+        assert!(!is_held(&node.root));
         Lock::take(&node.root, NOT).unwrap();
+    }
+
+    #[test]
+    fn a_look_at_the_lock_makes_nothing() {
+        let node = Node::new();
+        assert!(!is_held(&node.root));
+        assert_eq!(node.names(), [""; 0]);
     }
 
     #[test]

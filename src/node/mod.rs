@@ -52,6 +52,7 @@ pub mod pod;
 pub mod process;
 pub mod restore;
 pub mod root;
+pub mod state;
 pub mod storage;
 #[cfg(test)]
 pub mod testing;

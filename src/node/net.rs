@@ -1,13 +1,16 @@
 //! What puts a hidden manifest in place if the run that hid it can't.
 //!
 //! * **A guard**: this program as a service of systemd, for which no unit file is written. It waits for the end of the
-//!   run. systemd starts it again if somebody kills it, and it is in another control group than the run.
+//!   run. systemd starts it again if somebody kills or stops it, and it is in another control group than the run.
 //! * **A line for the next boot**, in `/etc/tmpfiles.d`: systemd makes a link to the hidden manifest in its place, before
 //!   it starts the kubelet. A copy would not be durable: systemd flushes none to the disk, so a second cut of the power
 //!   could leave an empty manifest. The line can't remove its own file at that boot: systemd removes before it creates
 //!   (systemd `src/tmpfiles/tmpfiles.c`, `run`), so a cut between the two could leave nothing. It does nothing while a
 //!   manifest is there, and the next run removes it.
 
+use std::cell::Cell;
+use std::ffi::OsString;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -30,9 +33,10 @@ pub(super) const LINE: &str = "/etc/tmpfiles.d/kube-audit-bootstrap-hidden.conf"
 const START: Duration = Duration::from_secs(5);
 
 /// The settings of the guard's service: it ends only by itself. It does not heed a stop ([`crate::run::guard`]), after
-/// which systemd would not start it again, and has this time to put the manifest in place. What can't be run is not tried
-/// for ever.
-const SETTINGS: [&str; 7] = [
+/// which systemd would not start it again, and has this time to put the manifest in place. If somebody has stopped it
+/// (SIGSTOP), systemd hears no [`Pulse`] of it, ends it, and starts another one. What can't be run is not tried for
+/// ever.
+const SETTINGS: [&str; 9] = [
     "--property=Restart=on-failure",
     "--property=RestartForceExitStatus=SIGHUP SIGINT SIGPIPE SIGTERM",
     "--property=RestartSec=100ms",
@@ -40,7 +44,41 @@ const SETTINGS: [&str; 7] = [
     "--property=StartLimitBurst=30",
     "--property=TimeoutStopSec=90s",
     "--property=IgnoreOnIsolate=yes",
+    "--property=NotifyAccess=main",
+    "--property=WatchdogSec=30s",
 ];
+
+/// How often a guard tells systemd that it goes on. It may be silent for some seconds while it ends an API server.
+const PULSE: Duration = Duration::from_secs(2);
+
+/// How a guard tells systemd that it has not stopped (sd_notify(3)).
+#[derive(Debug)]
+pub struct Pulse {
+    systemd: Option<UnixDatagram>,
+    next: Cell<Instant>,
+}
+
+impl Pulse {
+    /// `socket`: the value of `NOTIFY_SOCKET`, if the guard is a service.
+    pub fn to(socket: Option<OsString>) -> Pulse {
+        let connect = |path| -> std::io::Result<_> {
+            let systemd = UnixDatagram::unbound()?;
+            systemd.connect(path)?;
+            systemd.set_nonblocking(true)?;
+            Ok(systemd)
+        };
+        Pulse { systemd: socket.and_then(|path| connect(path).ok()), next: Cell::new(Instant::now()) }
+    }
+
+    /// Tells it now and then.
+    pub fn beat(&self) {
+        if let Some(systemd) = self.systemd.as_ref().filter(|_| Instant::now() >= self.next.get()) {
+            // A systemd that can't be told starts another guard.
+            let _ = systemd.send(b"WATCHDOG=1");
+            self.next.set(Instant::now() + PULSE);
+        }
+    }
+}
 
 /// The net under a hidden manifest, for as long as this value exists.
 #[derive(Debug)]
@@ -178,6 +216,27 @@ mod tests {
         let text = line(MANIFEST).unwrap();
         assert_eq!(text.lines().last(), Some(format!("L {MANIFEST} - - - - {HIDDEN}").as_str()));
         assert!(text.starts_with('#') && text.lines().count() == 2, "{text}");
+    }
+
+    #[test]
+    fn a_guard_tells_systemd_now_and_then_that_it_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let systemd = UnixDatagram::bind(&path).unwrap();
+        systemd.set_nonblocking(true).unwrap();
+        let mut told = [0; 32];
+        let mut hears = || systemd.recv(&mut told).ok().map(|length| told[..length].to_vec());
+        let pulse = Pulse::to(Some(path.into()));
+        pulse.beat();
+        pulse.beat();
+        assert_eq!((hears(), hears()), (Some(b"WATCHDOG=1".to_vec()), None));
+        pulse.next.set(Instant::now());
+        pulse.beat();
+        assert!(hears().is_some());
+        for socket in [None, Some("/no/such/socket".into())] {
+            Pulse::to(socket).beat();
+        }
+        assert_eq!(hears(), None);
     }
 
     #[test]

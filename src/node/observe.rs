@@ -1,30 +1,33 @@
 //! Reads everything on a node that a plan depends on.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 
 use super::hidden;
 use super::kubelet::Kubelet;
 use super::root::{Root, is_planted, leads_to, split, stays_wrong};
-use super::{backup, cluster, container, disk, handover, in_force, obstacle, storage};
+use super::{backup, cluster, container, disk, handover, in_force, lock, obstacle, storage};
 use crate::config::misuse::Misuse;
 use crate::config::{Config, KUBEADM_CONFIGS};
-use crate::facts::backup::{Action, Set};
+use crate::facts::backup::{Action, Set, fingerprint};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
-use crate::facts::file::{Attributes, Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
+use crate::facts::file::{Attributes, Entry, FileKind, Files, Owner, Seen, SeenFile, Snapshot, Text, text_of};
 use crate::facts::obstacle::Obstacle;
 use crate::facts::{
     Directory, Facts, KubeletFacts, PatchDirectory, PatchFacts, Paths, Reads, Targets, Unit, Written,
 };
 use crate::path::{API_SERVER_CERTIFICATE, KUBELET_KUBECONFIG, is_within, parent};
 use crate::storage::persistence::{self, Lasting};
-use crate::storage::{rotation, unit};
+use crate::storage::{mounts, rotation, unit};
 use crate::wiring::patches::check::certificates;
 use crate::yaml::tree::MAX_BYTES;
 
 /// What is cleared at a boot, or in time, on most systems (file-hierarchy(7), tmpfiles.d(5)), whatever is mounted there.
 const CLEARED: &[&str] = &["/run", "/tmp", "/var/run", "/var/tmp"];
+/// The table of file systems (fstab(5)).
+const FSTAB: &str = "/etc/fstab";
 /// The most directories above a file that are looked at.
 const MAX_DIRECTORIES: usize = 256;
 /// The most files in a directory that are looked at for a kubeadm configuration that nobody names.
@@ -53,8 +56,7 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
     for path in configured.unwrap_or(&default) {
         match root.text(path) {
             Ok(Some(text)) => {
-                // Two names of the same file count once.
-                if !kubeadm.iter().any(|known| known.snapshot.identity == text.snapshot.identity) {
+                if !is_known(root, &kubeadm, &text)? {
                     log::info!("{path}: found, a kubeadm configuration");
                     kubeadm.push(text);
                 }
@@ -114,6 +116,24 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         owner: Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() },
         files: Files::new(),
     })
+}
+
+/// Is a file among `known`, by a link or a mount? A second name of it, a hard link, keeps its text when the first is
+/// replaced, so it is another file.
+fn is_known(root: &Root, known: &[Text], text: &Text) -> Result<bool> {
+    let mut same = known.iter().filter(|known| known.snapshot.identity == text.snapshot.identity).peekable();
+    if same.peek().is_none() {
+        return Ok(false);
+    }
+    if !root.stat(&text.path)?.is_some_and(|entry| entry.is_linked) {
+        return Ok(true);
+    }
+    for one in same {
+        if leads_to(root, &one.path, &root.real(&text.path)?)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The files that look as kubeadm's, in the directories where its file usually is, and that are not among the named
@@ -263,10 +283,11 @@ pub fn is_worker(root: &Root) -> Result<bool> {
 /// Among others, a run has hidden it from the kubelet.
 pub fn manifest(root: &Root, path: &str) -> Result<Option<Text>> {
     if hidden::is_hidden(root, path)? {
-        bail!(
-            "{path}: another run has hidden it from the kubelet: that run still works, or was interrupted; \
-             run kube-audit-bootstrap apply"
+        ensure!(
+            !lock::is_held(root),
+            "{path}: another run has hidden it from the kubelet, and still works; wait for it to end (fuser names it)"
         );
+        bail!("{path}: an interrupted run has hidden it from the kubelet; run {} apply", root.program());
     }
     root.text(path)
 }
@@ -343,11 +364,20 @@ pub fn is_of_run(root: &Root, path: &str) -> bool {
     !written(root, &[path.to_owned()]).is_empty()
 }
 
+/// Is a file what the newest run that wrote it made of it?
+fn is_as_written(root: &Root, path: &str, now: Option<&Snapshot>) -> bool {
+    let sets = backup::list(root).unwrap_or_default();
+    let newest = sets.iter().flat_map(|set| &set.records).find(|record| record.path == path);
+    now.is_some_and(|now| newest.is_some_and(|record| record.left(Some(fingerprint(&now.bytes)))))
+}
+
 /// Reads what is at the paths that a plan may write.
 pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let mut targets = Targets::default();
     for path in &paths.policies {
-        targets.policies.insert(path.clone(), root.read_target(path, MAX_BYTES)?);
+        let policy = root.read_target(path, MAX_BYTES)?;
+        targets.unchanged.extend(is_as_written(root, path, policy.as_ref()).then(|| path.clone()));
+        targets.policies.insert(path.clone(), policy);
         targets.stand_ins.extend(root.is_stand_in(path).then(|| path.clone()));
     }
     targets.written = written(root, &[paths.policies.as_slice(), &paths.directories].concat());
@@ -368,28 +398,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
         targets.directories.insert(path.clone(), attributes);
     }
     for log in &paths.logs {
-        let (directory, name) = split(log)?;
-        for other in
-            targets.directories.get(directory).and_then(|found| Some(&found.as_ref()?.names)).into_iter().flatten()
-        {
-            let path = format!("{directory}/{other}");
-            if rotation::is_of(name, other) {
-                // A link, or what is not a regular file, belongs to another program.
-                let entry = root.look(&path).ok().flatten();
-                if let Some(why) = entry.as_ref().filter(|_| path == *log).and_then(|entry| {
-                    let there = targets.directories.get(directory)?.as_ref()?;
-                    log_fault(entry, &there.attributes)
-                }) {
-                    targets.blocked.insert(path.clone(), why);
-                }
-                // Another name of a file may be that of somebody else's file, such as /etc/shadow.
-                let entry = entry.filter(|entry| entry.kind == FileKind::File && !entry.is_linked);
-                if entry.is_some() && path == *log {
-                    targets.heads.insert(path.clone(), storage::head(root, &path));
-                }
-                targets.logs.insert(path, entry.map(|entry| entry.attributes));
-            }
-        }
+        look_at_logs(root, log, &mut targets)?;
     }
     targets.log_obstacles = log_obstacles(root, &paths.logs, &targets.directories)?;
     targets.kinds = kinds(root, paths, &targets.stand_ins);
@@ -397,16 +406,11 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     targets.elsewhere = elsewhere.filter_map(|(opened, link)| Some((opened.on_host.clone(), link?))).collect();
     targets.around_logs = around_logs(root, &paths.written);
     targets.fleeting = fleeting(root, paths).unwrap_or_default();
-    let Some(log) = paths.logs.first() else { return Ok(targets) };
+    let log = paths.logs.first();
+    look_at_units(root, config, log.map(|log| parent(log)), &mut targets)?;
+    let Some(log) = log else { return Ok(targets) };
     let (directory, name) = split(log)?;
     let source = config.storage.source.as_ref();
-    for (path, text) in source.map(|source| unit::files(source, directory)).into_iter().flatten() {
-        let before = root.read_target(&path, MAX_BYTES)?;
-        targets.units.push(Unit { path, text, before });
-    }
-    let unit = format!("{}/{}", unit::UNITS, unit::name(directory));
-    targets.has_unit =
-        root.text(&unit).is_ok_and(|unit| unit.is_some_and(|unit| unit.text.starts_with(unit::NOTE)));
     if !root.is_host() {
         let is_cleared = CLEARED.iter().any(|cleared| is_within(directory, cleared));
         targets.is_log_cleared = is_cleared && source.is_none();
@@ -426,6 +430,56 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let pending = source.zip(targets.disk.as_ref());
     targets.storage = Some(storage::look(root, directory, name, pending, paths.eviction)?);
     Ok(targets)
+}
+
+/// Reads what is at the path of a log, and at those of its rotated files.
+fn look_at_logs(root: &Root, log: &str, targets: &mut Targets) -> Result<()> {
+    let (directory, name) = split(log)?;
+    for other in
+        targets.directories.get(directory).and_then(|found| Some(&found.as_ref()?.names)).into_iter().flatten()
+    {
+        let path = format!("{directory}/{other}");
+        if rotation::is_of(name, other) {
+            // A link, or what is not a regular file, belongs to another program.
+            let entry = root.look(&path).ok().flatten();
+            if let Some(why) = entry.as_ref().filter(|_| path == log).and_then(|entry| {
+                let there = targets.directories.get(directory)?.as_ref()?;
+                log_fault(entry, &there.attributes)
+            }) {
+                targets.blocked.insert(path.clone(), why);
+            }
+            // Another name of a file may be that of somebody else's file, such as /etc/shadow.
+            let entry = entry.filter(|entry| entry.kind == FileKind::File && !entry.is_linked);
+            if entry.is_some() && path == log {
+                targets.heads.insert(path.clone(), storage::head(root, &path));
+            }
+            targets.logs.insert(path, entry.map(|entry| entry.attributes));
+        }
+    }
+    Ok(())
+}
+
+/// Looks at the units that mount a disk at the log directory, and at what else does.
+fn look_at_units(root: &Root, config: &Config, directory: Option<&str>, targets: &mut Targets) -> Result<()> {
+    if let (Some(source), Some(directory)) = (&config.storage.source, directory) {
+        for (path, text) in unit::files(source, directory) {
+            let before = root.read_target(&path, MAX_BYTES)?;
+            targets.units.push(Unit { path, text, before });
+        }
+        targets.fstab = root.text(FSTAB).ok().flatten().and_then(|fstab| mounts::in_fstab(&fstab.text, directory));
+    }
+    targets.left_units = left_units(root, &targets.units);
+    Ok(())
+}
+
+/// The mount units that this program wrote and that are not among `needed`.
+fn left_units(root: &Root, needed: &[Unit]) -> Vec<String> {
+    let names = root.list(unit::UNITS).ok().flatten().unwrap_or_default();
+    let paths = names.iter().filter(|name| name.ends_with(".mount")).map(|name| format!("{}/{name}", unit::UNITS));
+    let is_ours = |path: &String| {
+        root.text(path).is_ok_and(|unit| unit.is_some_and(|unit| unit.text.starts_with(unit::NOTE)))
+    };
+    paths.filter(|path| !needed.iter().any(|unit| unit.path == *path)).filter(is_ours).collect()
 }
 
 /// Finds `Targets::log_obstacles`. What a directory that is not there yet meets is told of the change that makes it.
@@ -514,5 +568,7 @@ pub fn beside(root: &Root, manifest_path: &str, manifest: Option<&Text>) -> Resu
             texts.push(Text { path, text: text.to_owned(), snapshot });
         }
     }
+    // A link goes before what it leads to.
+    texts.sort_by_cached_key(|text| Reverse(root.links(&text.path)));
     Ok(texts)
 }

@@ -55,6 +55,10 @@ pub struct Outgoing {
     pub listened: bool,
     events: EventSink,
     canary: Option<Canary>,
+    /// Another one, which [`Outgoing::ask`] ends before the time is over that running requests have.
+    scout: Option<Canary>,
+    /// The log, as soon as the scout has shown that the audit backend is closed.
+    rest: Option<Quiet>,
 }
 
 /// A watch by this program, which the API server audits if its policy says so. When the watch ends, the API server's
@@ -64,6 +68,17 @@ struct Canary {
     client: Client,
     mark: String,
     messages: Tail,
+    /// What was read of the messages since the watch ended.
+    said: Option<String>,
+}
+
+/// A log that gets only the events that were left in a closed audit backend.
+#[derive(Debug)]
+struct Quiet {
+    log: String,
+    length: u64,
+    /// When it was first seen with this length.
+    since: Instant,
 }
 
 /// The log target of the progress lines of a wait, which are printed without `-v`.
@@ -91,7 +106,9 @@ impl Outgoing {
                 .ok(),
             EventSink::None | EventSink::Elsewhere => None,
         };
-        let mut outgoing = Outgoing { process, listened: false, events, canary };
+        // It only saves time.
+        let scout = canary.as_ref().and_then(|_| Canary::begin(&process, container).ok());
+        let mut outgoing = Outgoing { process, listened: false, events, canary, scout, rest: None };
         outgoing.listened = outgoing.listens();
         outgoing
     }
@@ -129,16 +146,34 @@ impl Outgoing {
             [log, pid, started, mark, messages] => {
                 let client = Client::Other(pid.parse().ok()?, started.parse().ok()?);
                 let messages = Tail::from_now(&Root::open(Path::new("/")).ok()?, messages);
-                (EventSink::Log(log.clone()), Some(Canary { client, mark: mark.clone(), messages }))
+                (EventSink::Log(log.clone()), Some(Canary { client, mark: mark.clone(), messages, said: None }))
             }
             _ => return None,
         };
-        Some(Outgoing { process, listened: true, events, canary })
+        Some(Outgoing { process, listened: true, events, canary, scout: None, rest: None })
     }
 
     /// Whether [`Outgoing::end`] may succeed.
     pub fn may_end(&self) -> bool {
         self.events == EventSink::None || self.canary.is_some()
+    }
+
+    /// Ends one of the watches, so that [`Outgoing::look`] may see early that the audit backend is closed.
+    pub fn ask(&mut self) {
+        self.scout.iter_mut().for_each(Canary::stop);
+    }
+
+    /// Looks whether the audit backend is closed, once it was asked, and whether the log grows since then. What can't be
+    /// read only costs time.
+    pub fn look(&mut self) {
+        let EventSink::Log(log) = &self.events else { return };
+        if let Some(rest) = &mut self.rest {
+            let _ = rest.look();
+        } else if let Some(scout) = &mut self.scout
+            && let Ok(true) = scout.is_unheard()
+        {
+            self.rest = Quiet::of(log).ok();
+        }
     }
 
     /// Ends the API server early, if no event is lost by that: it writes none; or its running requests have ended,
@@ -152,8 +187,11 @@ impl Outgoing {
         match (&self.events, &mut self.canary) {
             (EventSink::None, _) => {}
             (EventSink::Log(log), Some(canary)) => {
-                ensure!(canary.ends_unheard()?, "nothing shows that it has closed its audit backend");
-                ensure!(settles(log)?, "{} still writes events", writers(log, self.process.pid));
+                if self.rest.is_none() {
+                    ensure!(canary.ends_unheard()?, "nothing shows that it has closed its audit backend");
+                }
+                let rest = self.rest.take().map_or_else(|| Quiet::of(log), Ok)?;
+                ensure!(rest.settles()?, "{} still writes events", writers(log, self.process.pid));
             }
             (EventSink::Log(_) | EventSink::Elsewhere, _) => {
                 bail!("nothing shows whether it has written all its events")
@@ -171,7 +209,7 @@ impl Canary {
         let mut command = Kubectl::of(process)?.watch(&format!("{WATCH}&{mark}"));
         let mut client = command.stdout(Stdio::piped()).spawn()?;
         let output = client.stdout.take();
-        let canary = Canary { client: Client::Own(client), mark, messages };
+        let canary = Canary { client: Client::Own(client), mark, messages, said: None };
         let first = read_on(output.context("kubectl has no output")?)?;
         first.recv_timeout(BEGINNING).context("the watch did not start")?;
         Ok(canary)
@@ -180,11 +218,9 @@ impl Canary {
     /// Ends the watch. Returns true if the event of its end came after the audit backend was closed.
     fn ends_unheard(&mut self) -> Result<bool> {
         self.stop();
-        let root = Root::open(Path::new("/"))?;
-        let (end, mut said) = (Instant::now() + PATIENCE, String::new());
+        let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
-            said += &self.messages.read_on(&root)?;
-            if is_unheard(&said, &self.mark) {
+            if self.is_unheard()? {
                 return Ok(true);
             }
             thread::sleep(PAUSE);
@@ -192,7 +228,15 @@ impl Canary {
         Ok(false)
     }
 
+    /// Whether the watch has ended, and its event came after the audit backend was closed.
+    fn is_unheard(&mut self) -> Result<bool> {
+        let Some(said) = &mut self.said else { return Ok(false) };
+        *said += &self.messages.read_on(&Root::open(Path::new("/"))?)?;
+        Ok(is_unheard(said, &self.mark))
+    }
+
     fn stop(&mut self) {
+        self.said.get_or_insert_default();
         // kubectl may have ended already.
         match &mut self.client {
             Client::Own(client) => {
@@ -246,21 +290,31 @@ fn is_unheard(log: &str, mark: &str) -> bool {
     log.find("audit backend shut down").is_some_and(|at| log[at..].contains(mark))
 }
 
-/// Waits until a log has stopped growing. Returns false if it still grows after some seconds.
-fn settles(log: &str) -> Result<bool> {
-    let end = Instant::now() + PATIENCE;
-    let (mut length, mut since) = (fs::metadata(log)?.len(), Instant::now());
-    while Instant::now() < end {
-        thread::sleep(PAUSE);
-        let now = fs::metadata(log)?.len();
-        if now != length {
-            (length, since) = (now, Instant::now());
-        }
-        if since.elapsed() >= SETTLED {
-            return Ok(true);
-        }
+impl Quiet {
+    fn of(log: &str) -> Result<Quiet> {
+        Ok(Quiet { log: log.to_owned(), length: fs::metadata(log)?.len(), since: Instant::now() })
     }
-    Ok(false)
+
+    /// Whether the log has not grown for long enough.
+    fn look(&mut self) -> Result<bool> {
+        let length = fs::metadata(&self.log)?.len();
+        if length != self.length {
+            (self.length, self.since) = (length, Instant::now());
+        }
+        Ok(self.since.elapsed() >= SETTLED)
+    }
+
+    /// Waits until the log has stopped growing. Returns false if it still grows after some seconds.
+    fn settles(mut self) -> Result<bool> {
+        let end = Instant::now() + PATIENCE;
+        while !self.look()? {
+            if Instant::now() >= end {
+                return Ok(false);
+            }
+            thread::sleep(PAUSE);
+        }
+        Ok(true)
+    }
 }
 
 /// Who may be writing a log: `pid`, as "it", and each other program that has it open.
@@ -364,10 +418,63 @@ mod tests {
                     fs::write(&path, "x".repeat(length)).unwrap();
                 }
             });
-            assert!(settles(name).unwrap());
+            assert!(Quiet::of(name).unwrap().settles().unwrap());
             assert_eq!(fs::metadata(&path).unwrap().len(), 15, "it settled while the log grew");
         });
-        assert!(settles("/no/such/log").is_err());
+        assert!(Quiet::of("/no/such/log").is_err());
+    }
+
+    /// An API server whose audit backend was closed before the end of the scout, or only before that of the canary;
+    /// which still writes what was left; or that does not close it. `canary`: whether the canary is ended for that.
+    #[test]
+    fn an_api_server_is_ended_when_it_has_closed_its_audit_backend_and_written_the_rest() {
+        let late = |mark: &str| format!("audit backend shut down\nImpacted events:\n uri=\"/api?{mark}\"\n");
+        for (case, scout, messages, grows, canary, ended) in [
+            ("asked, and closed", true, late("m=scout"), false, false, true),
+            ("asked, and closed, and it still writes", true, late("m=scout"), true, false, true),
+            ("asked too early", true, late("m=canary"), false, true, true),
+            ("no scout", false, late("m=canary"), false, true, true),
+            ("not closed", true, String::new(), false, true, false),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+            let (log, said) = (at("audit.log"), at("messages"));
+            fs::write(&log, "").unwrap();
+            let ((mut server, process), watch) = (sleeper(), |mark: &str| Canary {
+                client: Client::Own(sleeper().0),
+                mark: mark.to_owned(),
+                messages: Tail::from_start(said.clone()),
+                said: None,
+            });
+            let mut outgoing = Outgoing {
+                process,
+                listened: true,
+                events: EventSink::Log(log.clone()),
+                canary: Some(watch("m=canary")),
+                scout: scout.then(|| watch("m=scout")),
+                rest: None,
+            };
+            fs::write(&said, &messages).unwrap();
+            outgoing.look();
+            assert!(outgoing.rest.is_none(), "{case}: it was not asked");
+            outgoing.ask();
+            outgoing.look();
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    for length in 1..=15 {
+                        thread::sleep(PAUSE * 2);
+                        fs::write(&log, "x".repeat(if grows { length } else { 0 })).unwrap();
+                    }
+                });
+                assert_eq!(outgoing.end().is_ok(), ended, "{case}");
+                assert!(!grows || fs::metadata(&log).unwrap().len() == 15, "{case}: it was cut");
+            });
+            let Some(Canary { client: Client::Own(client), .. }) = &mut outgoing.canary else { panic!() };
+            assert_eq!(client.try_wait().unwrap().is_some(), canary, "{case}");
+            assert_eq!(server.try_wait().unwrap().is_some() || ended, ended, "{case}");
+            server.kill().unwrap();
+            server.wait().unwrap();
+        }
     }
 
     #[test]
@@ -384,9 +491,15 @@ mod tests {
         let ((mut server, process), (client, _)) = (sleeper(), sleeper());
         let events = EventSink::Log("/audit.log".to_owned());
         let messages = Tail::from_start("/messages".to_owned());
-        let canary = Canary { client: Client::Own(client), mark: "m=1".to_owned(), messages };
-        let mut first =
-            Outgoing { process: process.clone(), listened: true, events: events.clone(), canary: Some(canary) };
+        let canary = Canary { client: Client::Own(client), mark: "m=1".to_owned(), messages, said: None };
+        let mut first = Outgoing {
+            process: process.clone(),
+            listened: true,
+            events: events.clone(),
+            canary: Some(canary),
+            scout: None,
+            rest: None,
+        };
         let words = first.words();
         let second = Outgoing::taken_over(&words).unwrap();
         assert_eq!((&second.process, &second.events, second.words()), (&process, &events, words.clone()));

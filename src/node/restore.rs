@@ -69,7 +69,8 @@ fn goal(root: &Root, known: &Known<'_>) -> Result<Goal> {
             now.cluster = Some(cluster::read().map_err(|error| format!("{error:#}")));
         }
         Action::Directory | Action::DirectoryRemoved => {
-            now.entry = root.stat(path)?;
+            // A link that took the place of a directory is somebody else's.
+            now.entry = if record.action == Action::Directory { root.look(path)? } else { root.stat(path)? };
             if now.entry.as_ref().is_some_and(|entry| entry.kind == FileKind::Directory) {
                 now.names = root.list(path)?.unwrap_or_default();
             }
@@ -152,6 +153,21 @@ mod tests {
             node.apply(&[node.set_mode(path, 0o700)], 0).unwrap();
             assert_eq!(node.restore(None, 1).notes, [""; 0], "{path}");
             assert_eq!(node.mode("/data/audit"), 0o755, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_directory_that_a_run_made_stays() {
+        for target in ["/data", "/none"] {
+            let node = Node::with(&[("/data/x", "")]);
+            node.apply(&[node.create_directory("/srv/a")], 0).unwrap();
+            fs::remove_dir(node.host("/srv/a")).unwrap();
+            node.link("/srv/a", target);
+            let restore = way_back(&node.root, None).unwrap();
+            assert_eq!(
+                (restore.changes, restore.notes),
+                (vec![], vec!["/srv/a stays: it is a symbolic link now".to_owned()])
+            );
         }
     }
 

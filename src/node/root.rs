@@ -291,6 +291,17 @@ impl Root {
         Err(self.error("look at", path, Errno::ELOOP))
     }
 
+    /// How many links a path is, one leading to the next.
+    pub fn links(&self, path: &str) -> usize {
+        let mut at = path.to_owned();
+        let mut follow = || {
+            let target = self.link(&at).ok()??;
+            at = if target.starts_with('/') { target } else { format!("{}/{target}", split(&at).ok()?.0) };
+            Some(())
+        };
+        (0..MAX_LINKS).take_while(|_| follow().is_some()).count()
+    }
+
     /// Where a path leads, with all links in it resolved, as the node sees it. `None` if there are no links in it, or
     /// if nothing is there.
     pub fn leads_to(&self, path: &str) -> Option<String> {
@@ -543,18 +554,32 @@ impl Root {
 
     /// Makes a directory that only this user can enter, if it doesn't exist.
     pub(super) fn make_private(&self, path: &str) -> Result<()> {
-        if let Some(entry) = self.stat(path)? {
-            let Attributes { mode, uid, .. } = entry.attributes;
-            ensure!(
-                self.trusts(uid) && mode & 0o022 == 0,
-                "{}: other users can write here, and the program keeps its own files here; run: chown root {typed}; \
-                 chmod go-w {typed}",
-                self.shown(path),
-                typed = typed(&self.on_machine(), path)
-            );
-            return Ok(());
+        match self.is_private(path)? {
+            true => Ok(()),
+            false => {
+                let attributes = Attributes::new(0o700, geteuid().as_raw(), getegid().as_raw());
+                self.make_directory(path, &attributes, &mut |_| {})
+            }
         }
-        self.make_directory(path, &Attributes::new(0o700, geteuid().as_raw(), getegid().as_raw()), &mut |_| {})
+    }
+
+    /// Whether a directory exists that only this user can write to.
+    ///
+    /// # Errors
+    ///
+    /// What is there is no directory, or other users can write to it.
+    pub(super) fn is_private(&self, path: &str) -> Result<bool> {
+        let Some(entry) = self.stat(path)? else { return Ok(false) };
+        self.expect(path, entry.kind, FileKind::Directory)?;
+        let Attributes { mode, uid, .. } = entry.attributes;
+        ensure!(
+            self.trusts(uid) && mode & 0o022 == 0,
+            "{}: other users can write here, and the program keeps its own files here; run: chown root {typed}; \
+             chmod go-w {typed}",
+            self.shown(path),
+            typed = typed(&self.on_machine(), path)
+        );
+        Ok(true)
     }
 
     /// `errno` as an error that says what failed on which path, and what to do next.
@@ -590,7 +615,7 @@ impl Root {
     fn dangling(&self, path: &str) -> String {
         let target = self.link(path).ok().flatten().map(|target| format!(", {target}")).unwrap_or_default();
         let shown = self.shown(path);
-        format!("{shown} is a symbolic link to nothing{target}; remove it, or create the file that it points to")
+        format!("{shown} is a symbolic link to nothing{target}; remove it, or create what it points to")
     }
 
     /// Finds out whether ENOENT comes from a link to a missing file, which is a mistake on the node: looks at `path`

@@ -258,12 +258,22 @@ fn settings_of(form: &Form, flags: Vec<(String, String)>) -> String {
 
 /// How to get back a manifest that is lost.
 fn regain(facts: &Facts) -> String {
+    let runs =
+        |text: &&Text| manifest::identify_pod(&text.text).is_ok_and(|pod| pod.is_some_and(|(_, runs)| runs));
+    if let Some(Text { path, .. }) = facts.beside.iter().find(runs) {
+        return format!(
+            "{path} defines the API server: move it here (mv {} {}), or set manifest.path to {path}",
+            facts.shown(path),
+            facts.shown(&facts.manifest_path)
+        );
+    }
     let program = program(&facts.root);
     let way = match &facts.backed_up {
         Some(id) => format!(
             "run {program} restore {id} --force, which puts it back as it was before that run, and then {program} apply"
         ),
-        None => "no backup has it: write it again, with kubeadm init phase control-plane apiserver".to_owned(),
+        None => "no backup has it: write it again, with kubeadm init phase control-plane apiserver --config FILE"
+            .to_owned(),
     };
     let path = &facts.manifest_path;
     format!(

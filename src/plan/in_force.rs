@@ -16,6 +16,8 @@ const CLOCK: Duration = Duration::from_millis(200);
 /// After this time the kubelet has ended the API server of a previous manifest, or it has not noticed the new one.
 const SETTLED: Duration = Duration::from_secs(120);
 
+const GONE: &str = "this file does not exist any more, and the API server needs it when it starts again";
+
 /// Whether what the files say is in force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
@@ -185,18 +187,23 @@ fn look_at(
     let (pid, path) = (running.pid, &file.path);
     let reason = |text: String| Reason { path: path.clone(), text };
     let stale = || {
-        reason(format!(
-            "{path}: the API server (process {pid}) started before this file was written, and reads it only when it \
-             starts"
-        ))
+        reason(match (new, &file.there) {
+            (_, Found::Nothing) => format!("{path}: {GONE}"),
+            (Some(new), Found::This(there)) if there != new => format!(
+                "{path}: the API server (process {pid}) has another content of this file than apply writes, and reads it only \
+                 when it starts"
+            ),
+            (_, _) => format!(
+                "{path}: the API server (process {pid}) started before this file was written, and reads it only when it \
+                 starts"
+            ),
+        })
     };
     let wanted = match (new, &file.there) {
         (Some(new), _) => new,
         (None, Found::This(there)) => there,
         (None, Found::Nothing) => {
-            return Sight::Wrong(reason(format!(
-                "{path}: this file does not exist any more, and the API server needs it when it starts again"
-            )));
+            return Sight::Wrong(reason(format!("{path}: {GONE}")));
         }
         (None, Found::Unreadable) => {
             return Sight::Doubtful(reason(format!(

@@ -32,14 +32,14 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use in_force::{InForce, Reason, State};
+use in_force::InForce;
 
 use crate::audit::policy::compose::Sources;
 use crate::audit::version::Version;
 use crate::change::{Change, KUBEADM_CONFIG};
-use crate::config::Config;
+use crate::config::{Config, Restart};
 use crate::facts::LogPlace;
-use crate::facts::file::{Attributes, Files};
+use crate::facts::file::{Attributes, FileIdentity, Files};
 use crate::facts::in_force::Away;
 use crate::storage::forecast::Forecast;
 
@@ -209,12 +209,22 @@ pub struct Plan {
     pub skipped: Vec<Subject>,
     /// Why the cluster's kubeadm configuration is not known, if it was asked for.
     pub unknown: Option<String>,
+    /// What is wrong with the cluster's kubeadm configuration, so that it is not edited.
+    pub cluster_fault: Option<String>,
     /// A person must restart the API server, so that it reads the new policy. The warnings say how.
     pub by_hand: bool,
     /// The log directory, on a running system.
     pub storage: Option<LogStorage>,
-    /// Whether the running API server has what the files say.
+    /// Why there is no log directory to look after.
+    pub no_log: Option<NoLog>,
+    /// How an API server that runs here is restarted.
+    pub restart: Option<Restart>,
+    /// Whether the running API server has what the files say after the run.
     pub in_force: InForce,
+    /// The files whose audit settings the plan replaces with other ones.
+    pub replaced: Vec<String>,
+    /// The same of the files as they are now.
+    pub in_force_now: InForce,
     /// Why nothing can be changed, if the files do not show the reason.
     pub refusal: Option<String>,
     /// Why the log should not be in its directory.
@@ -226,6 +236,14 @@ pub struct Plan {
     pub remark: Option<String>,
     /// No plan could be made of what the node's files say: `refusal` says why.
     pub is_unread: bool,
+}
+
+/// Why there is no log directory to look after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoLog {
+    pub why: &'static str,
+    /// There may be a log, and this program does not know where.
+    pub is_unknown: bool,
 }
 
 /// Previous log files move to the dedicated disk. This comes after the transaction, as no change needs it, and no run
@@ -251,6 +269,8 @@ impl FollowUp {
 pub struct AskedPolicy {
     pub sources: Sources,
     pub asked: Asked,
+    /// The sources that are files, by name.
+    pub files: Vec<(String, FileIdentity)>,
 }
 
 /// Who asked for a policy.
@@ -280,6 +300,22 @@ impl LogStorage {
 }
 
 impl Plan {
+    /// Whether the API server that runs here is away for a while because of the changes, and how long: a line for people.
+    pub fn absence(&self) -> Option<&'static str> {
+        let restarts = self.changes.iter().any(|planned| matches!(planned.step, Step::Strays | Step::Manifest));
+        Some(match self.restart? {
+            _ if self.by_hand => "the API server does not restart by itself: restart it by hand; see the warning",
+            _ if !restarts => "the API server does not restart",
+            Restart::Quick(_) => {
+                "the API server restarts, and is away for half a minute or more; with apply --wait 5m it is so for about a \
+                 quarter of that, where the program may end the previous one early (restart.mode is quick)"
+            }
+            Restart::Graceful => {
+                "the API server restarts, and is away for half a minute or more, also with --wait (restart.mode is graceful)"
+            }
+        })
+    }
+
     /// No plan can be made of what the node's files say: why. The role is what the files let expect.
     pub fn unread(role: Role, why: String) -> Plan {
         Plan {
@@ -291,9 +327,14 @@ impl Plan {
             subjects: Vec::new(),
             skipped: Vec::new(),
             unknown: None,
+            cluster_fault: None,
             by_hand: false,
             storage: None,
+            no_log: None,
+            restart: None,
             in_force: InForce::default(),
+            replaced: Vec::new(),
+            in_force_now: InForce::default(),
             refusal: Some(why),
             objection: None,
             warnings: Vec::new(),
@@ -321,19 +362,6 @@ impl Plan {
         self.warnings.push(why);
     }
 
-    /// Says that the API server has the policy that `apply` would write, and not the one that is in the file.
-    pub fn tell_replaced_policy(&mut self) {
-        let written = self.changes.iter().find_map(|planned| match &planned.change {
-            Change::WriteFile { path, .. } if planned.step == Step::Policy => Some(path.clone()),
-            _ => None,
-        });
-        let Some(path) = written.filter(|_| self.in_force.state == State::Ok) else { return };
-        let text =
-            format!("{path}: the API server has the policy that apply would write, and not what is there now");
-        self.in_force.state = State::Differs;
-        self.in_force.reasons.push(Reason { path, text });
-    }
-
     /// Does the cluster's kubeadm configuration have the settings already?
     pub fn has_cluster_settings(&self) -> bool {
         self.subjects.iter().any(|subject| subject.path == KUBEADM_CONFIG)
@@ -341,7 +369,7 @@ impl Plan {
     }
 
     /// Refuses the plan. Only the first reason is kept.
-    fn refuse(&mut self, why: String) {
+    pub fn refuse(&mut self, why: String) {
         self.refusal.get_or_insert(why);
     }
 

@@ -111,10 +111,11 @@ pub fn judge(
             ));
         }
     } else {
-        // kubeadm upgrade makes the manifest of the cluster's configuration.
+        // kubeadm upgrade makes the manifest of the cluster's configuration, and that was made of the file for init.
         let usual = usual(&wanted, node.version)?;
+        let of_init = files.first().map(|file| file.after.text.as_str());
         let sources = judge.sources(&node.kubeadm, &[PatchUser::UpgradeApply, PatchUser::UpgradeNode]);
-        judge.foresee(&sources, cluster.unwrap_or(&usual));
+        judge.foresee(&sources, cluster.or(of_init).unwrap_or(&usual));
     }
     node.warnings.append(&mut judge.warnings);
     Ok(made)

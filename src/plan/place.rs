@@ -7,7 +7,7 @@ use super::{FollowUp, LogStorage, Occasion, Role, Step};
 use crate::audit::log::may_be_events;
 use crate::change::Change;
 use crate::config::misuse::Misuse;
-use crate::facts::file::Attributes;
+use crate::facts::file::{Attributes, lossy};
 use crate::facts::{Directory, DiskState, LogPlace, Unit};
 use crate::path::{aside, is_named_for_logs, is_within, log_directory_fault, may_be_of_others, parent};
 use crate::storage::blank::Content;
@@ -15,8 +15,9 @@ use crate::storage::blank::LABEL;
 use crate::storage::forecast::{Bytes, Disk, Limits, forecast, misfit};
 use crate::storage::persistence::Lasting;
 use crate::storage::rotation;
-use crate::storage::unit::NOTE;
-use crate::storage::unit::{FileSystem, KUBELET_DROP_IN, MountSource, UNITS, device_path, name as unit_name};
+use crate::storage::unit::{
+    FileSystem, KUBELET_DROP_IN, MountSource, NOTE, UNITS, device_path, is_as_written, name as unit_name,
+};
 
 /// What an existing directory is to the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +142,10 @@ impl Planner<'_> {
     ///
     /// The log is in another directory than `log.path` says, or a link leads to the log directory.
     pub fn mount(&mut self, logs: &[String]) -> Result<Mounting> {
-        let Some(log) = logs.first() else { return Ok(Mounting::default()) };
+        let Some(log) = logs.first() else {
+            self.tell_of_units_that_are_left(None);
+            return Ok(Mounting::default());
+        };
         let (directory, targets) = (parent(log), self.targets);
         if self.may_be_workers() {
             if targets.disk.as_ref().is_some_and(|disk| !disk.is_right) && self.config().storage.source.is_some() {
@@ -154,9 +158,16 @@ impl Planner<'_> {
             return Ok(Mounting::default());
         }
         let Some(source) = &self.config().storage.source else {
-            self.tell_of_unit_that_is_left(directory);
+            self.tell_of_units_that_are_left(None);
             return Ok(Mounting::default());
         };
+        self.tell_of_units_that_are_left(Some(directory));
+        if let Some((line, what)) = &targets.fstab {
+            self.warn(format!(
+                "/etc/fstab:{line}:1: this line mounts {what} at {directory}, and the unit of the disk that storage names \
+                 takes its place; remove the line, or remove storage.bind and storage.device to keep it"
+            ));
+        }
         if let Some(other) = logs.iter().find(|other| parent(other) != parent(&self.config().log.path)) {
             bail!(
                 "{other}: a manifest has the log here, and log.path names another directory, so the dedicated disk \
@@ -190,24 +201,49 @@ impl Planner<'_> {
         Ok(Mounting { is_new: true, needs_restart: true })
     }
 
+    /// # Errors
+    ///
+    /// A log that stays is in no directory of the host. Without `keep`, a disk needs a log.path that is a file.
+    pub fn expect_place_for_disk(&self, logs: &[String]) -> Result<()> {
+        if logs.is_empty() && self.keeps() && self.config().storage.source.is_some() {
+            bail!(
+                "{}: its log is in no directory of the host, and `existing: keep` keeps it there, so the dedicated disk \
+                 cannot be mounted; remove `existing: keep`, or remove storage.bind and storage.device",
+                self.facts.manifest_path
+            );
+        }
+        Ok(())
+    }
+
     /// The same image can be for workers. Their kubelet must not wait for a disk of control planes, and their own disk
     /// must not be formatted.
     fn may_be_workers(&self) -> bool {
         self.intent.occasion == Occasion::Boot && self.plan.role == Role::Image
     }
 
-    fn tell_of_unit_that_is_left(&mut self, directory: &str) {
-        if self.targets.has_unit {
-            self.warn(format!(
-                "{UNITS}/{}: the configuration no longer names a disk, but this unit still mounts one, and the \
-                 kubelet needs it: run kube-audit-bootstrap restore, or remove this file and {UNITS}/{KUBELET_DROP_IN}",
-                unit_name(directory)
-            ));
+    /// Tells of the mount units of an earlier configuration. `directory`: where a disk is to be mounted now.
+    fn tell_of_units_that_are_left(&mut self, directory: Option<&str>) {
+        for path in &self.targets.left_units {
+            let advice = match directory {
+                Some(directory) => format!(
+                    "the disk of the log is at {directory} now, and this unit still mounts one for the previous directory: \
+                     if nothing else needs it, remove this file (rm {})",
+                    self.facts.shown(path)
+                ),
+                None => format!(
+                    "the configuration no longer names a disk, but this unit still mounts one, and the kubelet needs it: \
+                     run kube-audit-bootstrap restore, or remove this file and {UNITS}/{KUBELET_DROP_IN}"
+                ),
+            };
+            self.warn(format!("{path}: {advice}"));
         }
     }
 
     fn write_units(&mut self) {
-        for Unit { path, text, before } in &self.targets.units {
+        // A kubelet that needs the mount does not start on a worker from this image, which has no such disk.
+        let may_be_workers = self.plan.role == Role::Image && !self.facts.live;
+        let units = self.targets.units.iter();
+        for Unit { path, text, before } in units.filter(|unit| !may_be_workers || !is_drop_in(&unit.path)) {
             self.look_at(Step::Storage, path);
             let is_foreign = |bytes: &[u8]| !bytes.starts_with(NOTE.as_bytes()) && bytes != text.as_bytes();
             if before.as_ref().is_some_and(|before| is_foreign(&before.bytes)) {
@@ -216,6 +252,14 @@ impl Planner<'_> {
                     "{path}: this unit is somebody else's, and apply would replace it; if nobody needs it, move it away \
                      (mv {typed} {typed}.old); otherwise remove storage.bind and storage.device, and let your own unit \
                      mount the disk"
+                ));
+            }
+            let is_edited =
+                |bytes: &[u8]| bytes != text.as_bytes() && !is_foreign(bytes) && !is_as_written(&lossy(bytes));
+            if before.as_ref().is_some_and(|before| is_edited(&before.bytes)) {
+                self.warn(format!(
+                    "{path}: somebody has edited this unit since kube-audit-bootstrap wrote it, and apply writes it anew; the \
+                     backup has the edited one: put what you need of it into a drop-in of your own (systemctl edit)"
                 ));
             }
             if before.as_ref().is_none_or(|before| before.bytes != text.as_bytes()) {
@@ -455,6 +499,11 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// Is this the drop-in with which the kubelet needs the mount?
+fn is_drop_in(path: &str) -> bool {
+    path.ends_with(KUBELET_DROP_IN)
 }
 
 #[cfg(test)]
@@ -880,5 +929,9 @@ mod tests {
         let (facts, targets) = audited(&config("log: {path: /srv/audit/log}"));
         let error = planned_for(&intent(&kept), &facts, &targets).unwrap_err().to_string();
         assert!(error.starts_with("/srv/audit/log: a manifest has the log here"), "{error}");
+        let stdout = BARE.replace("    - kube-apiserver\n", "    - kube-apiserver\n    - --audit-log-path=-\n");
+        let facts = super::super::testing::facts(Some(&stdout));
+        let error = planned_for(&intent(&kept), &facts, &Targets::default()).unwrap_err().to_string();
+        assert!(error.contains("its log is in no directory of the host"), "{error}");
     }
 }

@@ -23,6 +23,10 @@ const ENDED: Duration = Duration::from_secs(3);
 /// unit).
 pub const NO_KUBELET: Duration = Duration::from_secs(12);
 
+/// What is said of a kubelet that doesn't run.
+pub const KUBELET_STOPPED: &str = "the kubelet doesn't run, and nothing else starts the API server; start it with systemctl start \
+                                   kubelet; journalctl -u kubelet says why it ended";
+
 /// After this time the kubelet must have begun to end the previous API server: it reads the manifest directory every
 /// 20 s (`fileCheckFrequency`).
 const UNNOTICED: Duration = Duration::from_secs(60);
@@ -30,6 +34,10 @@ const UNNOTICED: Duration = Duration::from_secs(60);
 /// How long the kubelet may take to notice a manifest that was changed: it looks every 20 s, if nothing tells it. What
 /// still runs then is what it runs for the manifest.
 const NOTICED: Duration = Duration::from_secs(25);
+
+/// How long before the end of the previous process it is asked whether it has closed its audit backend: a second, in
+/// which its log must not grow, and the time until the answer is in the messages of the process.
+const LEAD: Duration = Duration::from_millis(1500);
 
 /// What the proof waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +105,12 @@ pub enum Next {
     Nudge,
     /// The previous process has closed its listener. It has this time to finish its open requests.
     Closed(Duration),
+    /// That time is nearly over: find out whether it has closed its audit backend already.
+    Ask,
     /// That time is over: end the previous process.
     End,
+    /// No kubelet has run for longer than a restart takes. The proof goes on.
+    NoKubelet,
     /// The manifest is hidden: put it in place.
     Show(Back),
     Proved,
@@ -114,6 +126,7 @@ struct Ending {
     drain: Duration,
     listened: bool,
     closed: Option<Duration>,
+    asked: bool,
     ended: bool,
 }
 
@@ -134,7 +147,12 @@ impl Ending {
             return self.closed.map(|_| Next::Closed(self.drain));
         };
         self.ended = after >= closed + self.drain;
-        self.ended.then_some(Next::End)
+        if self.ended {
+            return Some(Next::End);
+        }
+        let asks = !self.asked && after >= closed + self.drain.saturating_sub(LEAD);
+        self.asked |= asks;
+        asks.then_some(Next::Ask)
     }
 }
 
@@ -154,8 +172,9 @@ pub struct Proof {
     process: Option<Process>,
     /// Since when no API server runs; as all times here, counted from the start of the proof.
     empty: Option<Duration>,
-    /// Since when no kubelet runs.
+    /// Since when no kubelet runs, and whether that was told.
     without_kubelet: Option<Duration>,
+    told_kubelet: bool,
     nudged: bool,
     ending: Option<Ending>,
     hiding: Hiding,
@@ -178,6 +197,7 @@ impl Proof {
             process: None,
             empty: None,
             without_kubelet: None,
+            told_kubelet: false,
             nudged: false,
             ending: None,
             hiding: Hiding::default(),
@@ -203,7 +223,7 @@ impl Proof {
     /// Lets the proof end the previous process when its listener has been closed for `drain`, as the process would
     /// stay longer. `listened`: whether the process accepted connections before the manifest was changed.
     pub fn ending(mut self, process: Process, drain: Duration, listened: bool) -> Self {
-        self.ending = Some(Ending { process, drain, listened, closed: None, ended: false });
+        self.ending = Some(Ending { process, drain, listened, closed: None, asked: false, ended: false });
         self
     }
 
@@ -229,6 +249,7 @@ impl Proof {
     pub fn next(&mut self, seen: &Sight, after: Duration) -> Next {
         self.empty = if seen.processes.is_empty() { self.empty.or(Some(after)) } else { None };
         self.without_kubelet = if seen.kubelet { None } else { self.without_kubelet.or(Some(after)) };
+        self.told_kubelet &= !seen.kubelet;
         if self.process.as_ref().is_some_and(|process| !seen.processes.contains(process)) {
             // The process ended. If the kubelet starts another one, the proof begins again.
             self.process = None;
@@ -264,12 +285,9 @@ impl Proof {
             return next;
         }
         if self.process.is_none() {
-            if self.without_kubelet.is_some_and(|since| after >= since + NO_KUBELET) {
-                return Next::Failed(
-                    "the kubelet doesn't run, and nothing else starts the API server; start it with systemctl start kubelet; \
-                     journalctl -u kubelet says why it ended"
-                        .to_owned(),
-                );
+            if !self.told_kubelet && self.without_kubelet.is_some_and(|since| after >= since + NO_KUBELET) {
+                self.told_kubelet = true;
+                return Next::NoKubelet;
             }
             if seen.starts >= STARTS && !seen.lacks_etcd && self.empty.is_some_and(|since| after >= since + ENDED)
             {
@@ -279,12 +297,15 @@ impl Proof {
                 ));
             }
             let unnoticed = !self.old.is_empty() && self.old.iter().all(|old| seen.processes.contains(old));
-            if unnoticed && !self.nudged && after > UNNOTICED {
+            if unnoticed && seen.kubelet && !self.nudged && after > UNNOTICED {
                 self.nudged = true;
                 return Next::Nudge;
             }
         }
         if after > self.limit {
+            if self.process.is_none() && self.without_kubelet.is_some() {
+                return Next::Failed(KUBELET_STOPPED.to_owned());
+            }
             return Next::Failed(format!(
                 "{} after {} s; {}",
                 self.stage.missing(),
@@ -543,6 +564,7 @@ mod tests {
         let wanted = [
             (1, Next::Closed(five)),
             (3, Next::Closed(five)),
+            (7, Next::Ask),
             (8, Next::End),
             (14, Next::Reached(ProofStage::Process)),
         ];
@@ -553,7 +575,7 @@ mod tests {
     fn a_hidden_manifest_comes_back_between_the_end_of_the_old_process_and_the_new_one() {
         let drain = Duration::from_secs(2);
         let mut proof = proof().ending(old(), drain, true);
-        let remains = |group| Some(Remains { group, directory: true });
+        let remains = |group| Some(Remains { group, containers: group, directory: true, logs: true });
         let moments = [
             (0, Sight { listens: true, remains: remains(true), ..seen(&[old()]) }),
             (1, Sight { remains: remains(true), ..seen(&[old()]) }),
@@ -578,8 +600,22 @@ mod tests {
         let mut proof = proof().ending(old(), Duration::from_secs(5), true);
         let closed = seen(&[old()]);
         let moments = [(0, closed.clone()), (4, closed.clone()), (5, closed)];
-        let wanted = [(0, Next::Closed(Duration::from_secs(5))), (5, Next::End)];
+        let wanted = [(0, Next::Closed(Duration::from_secs(5))), (4, Next::Ask), (5, Next::End)];
         assert_eq!(story(&mut proof, &moments), wanted);
+    }
+
+    #[test]
+    fn the_old_process_is_asked_once_shortly_before_its_end() {
+        for (drain, asked, ended) in
+            [(5000, Some(3500), 5000), (1600, Some(100), 1600), (1000, Some(50), 1000), (0, None, 50)]
+        {
+            let mut proof = proof().ending(old(), Duration::from_millis(drain), true);
+            let looks = (0..200).map(|look| look * 50);
+            let steps = looks.map(|at| (at, proof.next(&seen(&[old()]), Duration::from_millis(at))));
+            let steps: Vec<_> = steps.filter(|(_, next)| [Next::Ask, Next::End].contains(next)).collect();
+            let wanted = asked.map(|at| (at, Next::Ask)).into_iter().chain([(ended, Next::End)]);
+            assert_eq!(steps, wanted.collect::<Vec<_>>(), "{drain}");
+        }
     }
 
     #[test]
@@ -597,17 +633,23 @@ mod tests {
     }
 
     #[test]
-    fn a_kubelet_that_is_stopped_is_not_waited_for() {
+    fn a_kubelet_that_is_stopped_is_told_and_waited_for() {
         let stopped = Sight { kubelet: false, ..seen(&[old()]) };
-        let why = "the kubelet doesn't run, and nothing else starts the API server; start it with systemctl start \
-                   kubelet; journalctl -u kubelet says why it ended";
-        let moments: Vec<_> =
-            (0..=20).map(|at| (at, if at < 5 { seen(&[old()]) } else { stopped.clone() })).collect();
-        assert_eq!(story(&mut proof(), &moments).first(), Some(&(17, Next::Failed(why.to_owned()))));
-        // A kubelet that restarts in between is waited for.
-        let moments: Vec<_> =
-            (0..=50).map(|at| (at, if at % 10 == 0 { seen(&[old()]) } else { stopped.clone() })).collect();
-        assert_eq!(story(&mut proof(), &moments), []);
+        let moments = |runs: &dyn Fn(u64) -> bool, end: u64| {
+            let seen = |at| if runs(at) { seen(&[old()]) } else { stopped.clone() };
+            (0..=end).map(|at| (at, seen(at))).collect::<Vec<_>>()
+        };
+        let failed = Next::Failed(KUBELET_STOPPED.to_owned());
+        assert_eq!(story(&mut proof(), &moments(&|at| at < 5, 119)), [(17, Next::NoKubelet)]);
+        assert_eq!(story(&mut proof(), &moments(&|at| at < 5, 121)).last(), Some(&(121, failed)));
+        // It is told each time, but not of a kubelet that is only restarted.
+        assert_eq!(story(&mut proof(), &moments(&|at| at % 10 == 0, 50)), []);
+        let twice = story(&mut proof(), &moments(&|at| at % 20 == 0, 40));
+        assert_eq!(twice, [(13, Next::NoKubelet), (33, Next::NoKubelet)]);
+        // What runs already needs no kubelet.
+        let answers = |kubelet| Sight { answers: true, event: true, kubelet, ..seen(&[new()]) };
+        let steps = story(&mut proof(), &[(0, answers(true)), (20, answers(false)), (40, answers(false))]);
+        assert_eq!(steps.last(), Some(&(40, Next::Proved)), "{steps:?}");
     }
 
     #[test]

@@ -6,23 +6,33 @@ use super::in_force::{State, judge};
 use super::place::{Fit, Log, Mounting, fit, other_log};
 use super::planner::Planner;
 use super::wire::{WiredCluster, WiredFile, Wiring};
-use super::{Asked, AskedPolicy, Intent, Occasion, Plan, Role, Step};
+use super::{Asked, AskedPolicy, Intent, NoLog, Occasion, Plan, Role, Step};
+use crate::audit::flags::Flags;
 use crate::audit::log::may_be_events;
-use crate::audit::policy::compose::{Composed, Sources};
+use crate::audit::policy::compose::Sources;
+use crate::audit::policy::findings::Id;
 use crate::audit::policy::lint::check;
 use crate::audit::policy::read::Reading;
 use crate::change::{Change, KUBEADM_CONFIG};
-use crate::facts::file::{Attributes, Owner, Seen, Text, lossy, text_of};
+use crate::config::misuse::Misuse;
+use crate::facts::file::{Attributes, Owner, Seen, Snapshot, Text, lossy, text_of};
 use crate::facts::in_force::Neighbour;
 use crate::facts::obstacle::{Lock, Obstacle};
 use crate::facts::{Facts, Paths, Targets, Written};
-use crate::path::{ADMIN_CONF, log_directory_fault, parent};
+use crate::path::{ADMIN_CONF, is_no_place_for_policy, log_directory_fault, parent, program};
 use crate::storage::forecast::Limits;
 use crate::wiring::Replaced;
 use crate::wiring::manifest::read_auditing;
 use crate::wiring::mark::{self, Contents};
 use crate::wiring::references::write_fault;
 use crate::yaml::fields::Severity;
+
+/// What `policy check` warns of in a policy that has no error.
+struct Doubts {
+    /// The rules that a rule of another file, or of the same, hides: line by line, if there are fragments.
+    unused: Vec<String>,
+    others: usize,
+}
 
 /// Plans the changes, in the order that keeps the API server alive.
 ///
@@ -49,10 +59,12 @@ pub fn plan(
         planner.plan.refuse(wiring.unmet.join("\n"));
     }
     planner.tell_of_standard_output();
+    planner.plan.no_log = no_log(logs, &wiring.flags);
     let is_own = wiring.run_as.user.is_none();
     planner.refuse_misleading_links();
     planner.refuse_wrong_kinds(&wiring.paths, wiring.manifest.is_some());
     planner.make_directories(logs, wiring.log_before.as_deref());
+    planner.expect_place_for_disk(logs)?;
     let mounting = planner.mount(logs)?;
     planner.begin_logs(logs);
     planner.open_logs(logs, mounting);
@@ -70,7 +82,7 @@ pub fn plan(
     }
     planner.judge_fleeting(is_edited);
     planner.edit_cluster(wiring.cluster);
-    planner.move_strays(wiring.strays);
+    planner.move_strays(wiring.strays, wiring.manifest.as_ref());
     if let Some(file) = wiring.manifest.filter(|_| !planner.before_kubeadm) {
         planner.edit_manifest(file, mounting);
     }
@@ -92,6 +104,21 @@ pub fn plan(
         planner.tell_who_owns_what();
     }
     Ok(planner.plan)
+}
+
+/// Why there is no log file on this node to look after, and whether nothing is known about it. `None`: there is one.
+fn no_log(logs: &[String], flags: &Flags) -> Option<NoLog> {
+    if !logs.is_empty() {
+        return None;
+    }
+    Some(match flags.get("audit-log-path").map(String::as_str) {
+        None | Some("") => NoLog { why: "the API server writes no audit log", is_unknown: false },
+        Some("-") => NoLog { why: "events go to the standard output of the API server", is_unknown: false },
+        Some(path) if path.contains("$(") => {
+            NoLog { why: "only the kubelet knows the whole path of the log; see the warning", is_unknown: true }
+        }
+        Some(_) => NoLog { why: "the log is in a volume that is no directory of this node", is_unknown: true },
+    })
 }
 
 impl Planner<'_> {
@@ -199,8 +226,8 @@ impl Planner<'_> {
             if (self.keeps() || seen.is_in_use()) && !may_be_events(head) {
                 let also = if self.keeps() { ", and remove `existing: keep`" } else { "" };
                 self.warn(format!(
-                    "{log}: another program writes this file, too, and the rotation of each moves the other's lines \
-                     away; {}{also}",
+                    "{log}: this file has lines, and none of them is an audit event; if another program writes it, too, the \
+                     rotation of each moves the other's lines away; {}{also}",
                     other_log(log)
                 ));
             }
@@ -242,7 +269,9 @@ impl Planner<'_> {
     /// A log without an ending, which does not exist yet, was probably meant as the directory of the log.
     fn tell_of_odd_name(&mut self, log: &str, before: Option<&str>) {
         let name = log.rsplit('/').next().unwrap_or_default();
-        if !name.contains('.') && before != Some(log) && !self.targets.logs.contains_key(log) {
+        // Whoever wrote another path into a file of the node has not set log.path.
+        let is_ours = self.config().log.file().is_some_and(|path| path == log);
+        if is_ours && !name.contains('.') && before != Some(log) && !self.targets.logs.contains_key(log) {
             self.warn(format!(
                 "{log}: this will be the log file, and {} its directory; if {log} is meant as the directory, set log.path \
                  to {log}/audit.log",
@@ -372,10 +401,14 @@ impl Planner<'_> {
         let before = self.targets.policies.get(path).cloned().flatten();
         if let Some(before) = before.as_ref().filter(|_| self.keeps_policy(path, policy)) {
             if policy.asked != Asked::Nobody && before.bytes != policy.sources.base.text.as_bytes() {
+                let name = &policy.sources.base.name;
+                let file = match name.strip_prefix("profile ") {
+                    Some(profile) => profile.to_owned(),
+                    None => self.facts.shown(name),
+                };
                 self.warn(format!(
-                    "{path}: this policy stays, because of `existing: keep`, and {} is not installed; to install it, run \
-                     apply with --policy FILE once",
-                    policy.sources.base.name
+                    "{path}: this policy stays, because of `existing: keep`, and {name} is not installed; to install it, run \
+                     apply with --policy {file} once"
                 ));
             }
             let text = text_of(&before.bytes).map_err(|error| anyhow::anyhow!("{path}:{error}"))?;
@@ -390,7 +423,15 @@ impl Planner<'_> {
             let reading = if self.config().strict { Reading::Strict } else { Reading::AsServed };
             return self.check_policy(&Sources::of(path, text), reading).map(drop);
         }
-        let text = self.check_policy(&policy.sources, Reading::Strict)?.text;
+        if before.is_none() && is_no_place_for_policy(path) {
+            bail!(
+                "{path}: --audit-policy-file names this file, which does not exist, and apply creates no policy in a place \
+                 of the system or of other programs; set --audit-policy-file to another file, such as \
+                 /etc/kubernetes/audit-policy.yaml, or remove `existing: keep`"
+            );
+        }
+        refuse_own_source(path, before.as_ref(), policy)?;
+        let (text, doubts) = self.check_policy(&policy.sources, Reading::Strict)?;
         if let Some(before) = &before
             && self.stays_for_upgrade(path, &before.bytes)
         {
@@ -421,12 +462,13 @@ impl Planner<'_> {
                 }
             }
             before => {
-                if before.is_some() {
+                if before.is_some() && !self.targets.unchanged.contains(&path) {
                     let stays = if self.keeps() { "" } else { " (with --existing keep, it stays)" };
                     self.warn(format!(
                         "{path}: another policy is here; apply replaces it, and keeps a copy in the backup{stays}"
                     ));
                 }
+                self.tell_doubts(policy, doubts);
                 let bytes = text.into_bytes();
                 self.add(Step::Policy, Change::WriteFile { path, before, bytes, attributes });
             }
@@ -454,33 +496,76 @@ impl Planner<'_> {
         is_read && !self.targets.written.contains(path) && text_of(bytes).is_ok_and(starts)
     }
 
-    /// Puts the policy together. An error in it ends the run. Each warning is reported once.
-    fn check_policy(&mut self, policy: &Sources, reading: Reading) -> Result<Composed> {
-        let mut composed = policy.compose(self.plan.version, reading);
+    /// Puts the policy together. An error in it ends the run, and what the API server reads in another way than it is
+    /// written is told. Returns the text, and what `policy check` warns of.
+    fn check_policy(&mut self, policy: &Sources, reading: Reading) -> Result<(String, Doubts)> {
         // What starts is the API server of the files, whatever the configuration says.
-        if let Some(other) = self.other_version {
-            composed = match (composed, policy.compose(Some(other), reading)) {
-                (Ok(mut composed), Ok(other)) => {
-                    composed.warnings.extend(other.warnings);
-                    Ok(composed)
+        let versions = [Some(self.plan.version), self.other_version.map(Some)];
+        let is_composed = !policy.fragments.is_empty();
+        let composed: Vec<_> =
+            versions.into_iter().flatten().map(|version| policy.compose(version, reading)).collect();
+        let (mut text, mut faults, mut misread) = (String::new(), Vec::new(), Vec::new());
+        let (mut doubts, mut unused) = (Vec::new(), Vec::new());
+        for one in composed {
+            let checked = match one {
+                Ok(composed) => {
+                    text = composed.text;
+                    composed.checked
                 }
-                (Err(mut faults), Err(others)) => {
-                    faults.extend(others.into_iter().filter(|fault| !faults.contains(fault)).collect::<Vec<_>>());
-                    Err(faults)
-                }
-                (Err(faults), Ok(_)) | (Ok(_), Err(faults)) => Err(faults),
+                Err(checked) => checked,
             };
+            for (of, finding) in checked.iter().flat_map(|one| one.findings.iter().map(move |found| (one, found)))
+            {
+                let lines = match (finding.severity, finding.id.kind().severity) {
+                    (Severity::Error, _) => &mut faults,
+                    (Severity::Warning, Severity::Error) => &mut misread,
+                    (Severity::Warning, Severity::Warning) if is_composed && finding.id == Id::NeverUsed => {
+                        &mut unused
+                    }
+                    (Severity::Warning, Severity::Warning) => &mut doubts,
+                };
+                let line = of.line(finding);
+                if !lines.contains(&line) {
+                    lines.push(line);
+                }
+            }
         }
-        let composed = match composed {
-            Ok(composed) => composed,
-            Err(faults) => bail!("{}", faults.join("\n")),
-        };
-        for line in &composed.warnings {
+        if !faults.is_empty() {
+            bail!("{}", faults.join("\n"));
+        }
+        for line in policy.left_alone.iter().chain(&misread) {
             if !self.plan.warnings.contains(line) {
                 self.warn(line.clone());
             }
         }
-        Ok(composed)
+        Ok((text, Doubts { unused, others: doubts.len() }))
+    }
+
+    /// Tells what the fragments and the base hide of each other, and how many other warnings `policy check` has about the
+    /// policy that is written. Says it once, wherever it is written.
+    fn tell_doubts(&mut self, policy: &AskedPolicy, Doubts { unused, others: count }: Doubts) {
+        for line in unused {
+            if !self.plan.warnings.contains(&line) {
+                self.warn(line);
+            }
+        }
+        if count == 0 {
+            return;
+        }
+        let name = &policy.sources.base.name;
+        let (what, command) = match policy.asked {
+            _ if !policy.sources.fragments.is_empty() => {
+                (&self.config().policy_path, format!("{} policy check", program(&self.facts.root)))
+            }
+            Asked::CommandLine => (name, format!("kube-audit-bootstrap policy check {name}")),
+            _ => (name, format!("kube-audit-bootstrap policy check {}", self.facts.shown(name))),
+        };
+        let (warnings, them) = if count == 1 { ("warning", "it") } else { ("warnings", "them") };
+        let line =
+            format!("{what}: policy check has {count} {warnings} about this policy; to see {them}, run {command}");
+        if !self.plan.warnings.contains(&line) {
+            self.warn(line);
+        }
     }
 
     /// Replaces a file's text if it differs. The owner and the mode stay.
@@ -516,12 +601,19 @@ impl Planner<'_> {
                     self.add(Step::Kubeadm, Change::WriteCluster { before, after: wired.text });
                 }
             }
+            // It was read, so only a person can help.
+            Some(Err(why)) if matches!(self.facts.cluster, Some(Ok(_))) => {
+                self.plan.cluster_fault =
+                    Some(format!("{why}; correct it there, with {EDIT_CLUSTER}, then run apply again"));
+            }
             Some(Err(why)) => self.plan.unknown = Some(why),
         }
     }
 
-    fn move_strays(&mut self, strays: Vec<Text>) {
+    /// `own`: the manifest that stays.
+    fn move_strays(&mut self, strays: Vec<Text>, own: Option<&WiredFile>) {
         for text in strays {
+            self.tell_of_other_settings(&text, own);
             let what = "this file defines another API server, which the kubelet may run instead";
             if self.before_kubeadm {
                 self.warn(format!(
@@ -533,6 +625,26 @@ impl Planner<'_> {
             self.warn(format!("{}: {what}; apply moves it to the backup", text.path));
             self.look_at(Step::Strays, &text.path);
             self.add(Step::Strays, Change::MoveAway { path: text.path, before: text.snapshot });
+        }
+    }
+
+    /// Says which audit settings of a stray do not come into the manifest. The kubelet may have run the stray until now.
+    fn tell_of_other_settings(&mut self, stray: &Text, own: Option<&WiredFile>) {
+        let (Some(own), Ok(its)) = (own, read_auditing(&stray.text)) else { return };
+        let others: Vec<_> = ["audit-policy-file", "audit-log-path"]
+            .into_iter()
+            .filter_map(|name| Some((name, its.flags.get(name)?)))
+            .filter(|(name, value)| own.after.flags.get(*name) != Some(*value))
+            .map(|(name, value)| format!("--{name}={value}"))
+            .collect();
+        if !others.is_empty() {
+            self.warn(format!(
+                "{}: this file has other audit settings ({}), and the API server of {own} does not get them; to keep them, \
+                 put them and their mounts into {own}, and set existing: keep",
+                stray.path,
+                others.join(", "),
+                own = own.before.path
+            ));
         }
     }
 
@@ -583,11 +695,19 @@ impl Planner<'_> {
         self.tell_of_neighbours(&file.after.text);
         self.edit(Step::Manifest, file);
         let is_known = self.facts.cluster.is_some() && self.plan.unknown.is_none();
-        if is_edited && !is_known && self.config().cluster {
-            let why = self.plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+        let fault = self.plan.cluster_fault.as_ref();
+        if fault.is_some() || is_edited && !is_known && self.config().cluster {
+            let why = fault.or(self.plan.unknown.as_ref()).map(|why| format!(" ({why})")).unwrap_or_default();
+            let advice = match fault.is_some() {
+                true => String::new(),
+                false => format!(
+                    "; run kube-audit-bootstrap apply again when the API server answers and kubectl and {ADMIN_CONF} are \
+                     there"
+                ),
+            };
             self.warn(format!(
-                "{KUBEADM_CONFIG}: not edited{why}, so the next kubeadm upgrade may remove the audit settings; run \
-                 kube-audit-bootstrap apply again when the API server answers and kubectl and {ADMIN_CONF} are there"
+                "{KUBEADM_CONFIG}: not edited{why}, so the settings that apply adds to the manifest may not outlive the next \
+                 kubeadm upgrade{advice}"
             ));
         }
     }
@@ -611,6 +731,7 @@ impl Planner<'_> {
             ));
         }
         if !parts.is_empty() {
+            self.plan.replaced.push(file.before.path.clone());
             self.warn(format!(
                 "{}: this file has other audit settings already: {}; to keep them, set existing: keep in the \
                  configuration, or use --existing keep",
@@ -662,9 +783,13 @@ impl Planner<'_> {
         is_written: bool,
         is_marked: Option<bool>,
     ) -> bool {
-        let after = |_: &str| policy.map(<[u8]>::to_vec);
-        let in_force = self.facts.running.as_ref().map(|running| judge(running, manifest, &after));
-        self.plan.in_force = in_force.unwrap_or_default();
+        let judged = |policy: Option<&[u8]>| {
+            let content = |_: &str| policy.map(<[u8]>::to_vec);
+            self.facts.running.as_ref().map(|running| judge(running, manifest, &content)).unwrap_or_default()
+        };
+        let there = self.targets.policies.get(path).and_then(Option::as_ref).map(|there| there.bytes.as_slice());
+        let (after, now) = (judged(policy), judged(there.or(policy)));
+        (self.plan.in_force, self.plan.in_force_now) = (after, now);
         // That a policy is replaced is told already.
         let reasons = self.plan.in_force.reasons.iter().filter(|reason| !(is_written && reason.path == path));
         let reasons: Vec<_> = reasons.map(|reason| reason.text.clone()).collect();
@@ -695,6 +820,30 @@ impl Planner<'_> {
         let there = || self.targets.policies.get(path)?.as_ref().map(|there| there.bytes.clone());
         (written.or_else(there), is_written)
     }
+}
+
+/// How a person edits the cluster's kubeadm configuration.
+const EDIT_CLUSTER: &str = "kubectl -n kube-system edit configmap kubeadm-config";
+
+/// # Errors
+///
+/// A source of the policy is the file that the policy is written to, so that each run would add the fragments once more (a
+/// [`Misuse`]).
+fn refuse_own_source(path: &str, there: Option<&Snapshot>, policy: &AskedPolicy) -> Result<()> {
+    if policy.sources.fragments.is_empty() {
+        return Ok(());
+    }
+    let own = policy.files.iter().find(|(_, identity)| there.is_some_and(|there| there.identity == *identity));
+    let Some((name, _)) = own else { return Ok(()) };
+    let advice = match *name == policy.sources.base.name {
+        true => "copy it to another file, and name that in policy.source, or with --policy",
+        false => "put a copy of it in its place, or remove it",
+    };
+    Err(Misuse(format!(
+        "{name}: this is also the file {path}, to which apply writes the policy with all fragments, so each run would add \
+         their rules once more; {advice}"
+    ))
+    .into())
 }
 
 /// A broken policy can be replaced; a key, a certificate or a program cannot.
@@ -748,7 +897,9 @@ mod tests {
     };
     use super::*;
     use crate::audit::policy;
+    use crate::audit::policy::compose::Source;
     use crate::config::Config;
+    use crate::facts::file::FileIdentity;
     use crate::facts::in_force::{Found, HeldFile, Holding, Running, Stamped};
     use crate::facts::{DiskState, Unit};
     use crate::storage::blank::Content;
@@ -867,6 +1018,27 @@ mod tests {
         let found = warnings(&facts);
         let note = "kube-system/configmaps/kubeadm-config:5:5: the log file itself is mounted, which makes its rotation fail; mount its directory";
         assert!(found.iter().any(|warning| warning == note), "{found:?}");
+    }
+
+    #[test]
+    fn with_keep_the_clusters_own_configuration_gets_what_the_manifest_keeps() {
+        let config = config("existing: keep");
+        let (mut facts, targets) = audited(&config);
+        let text = &mut facts.manifest.as_mut().unwrap().text;
+        *text = text.replace("--audit-log-maxage=30", "--audit-log-maxage=7");
+        assert!(text.contains("maxage=7"), "{text}");
+        let cluster = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
+        facts.cluster = Some(Ok(cluster.to_owned()));
+        let plan = planned(&config, &facts, &targets);
+        let after = plan.changes.iter().find_map(|planned| match &planned.change {
+            Change::WriteCluster { after, .. } => Some(after.as_str()),
+            _ => None,
+        });
+        assert!(after.unwrap().contains("- name: audit-log-maxage\n    value: \"7\"\n"), "{after:?}");
+        facts.cluster = Some(Ok(after.unwrap().replace("\"7\"", "\"9\"")));
+        let plan = planned(&config, &facts, &targets);
+        let told = "kubeadm-config: these audit settings are not those of ";
+        assert!(warns(&plan, told) && warns(&plan, "--audit-log-maxage=9 instead of 7"), "{:?}", plan.warnings);
     }
 
     #[test]
@@ -1198,6 +1370,116 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_says_whether_the_api_server_is_away() {
+        let audited = audited(&config(""));
+        let planned_for = |lines: &str, facts: &Facts, targets: &Targets, live: bool| {
+            planned(&config(lines), &Facts { live, ..facts.clone() }, targets).absence()
+        };
+        let bare = facts(Some(BARE));
+        for (lines, facts, targets, live, words) in [
+            ("", &bare, &Targets::default(), true, Some("a quarter of that")),
+            ("restart: {mode: graceful}", &bare, &Targets::default(), true, Some("also with --wait")),
+            ("", &audited.0, &audited.1, true, Some("the API server does not restart")),
+            // No API server runs in an image, nor before kubeadm.
+            ("", &bare, &Targets::default(), false, None),
+            ("", &facts(None), &Targets::default(), true, None),
+        ] {
+            let told = planned_for(lines, facts, targets, live);
+            assert_eq!(told.map(|told| told.contains(words.unwrap_or_default())), words.map(|_| true), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_not_looked_after_is_told_why() {
+        let manifest = |path: &str| {
+            BARE.replace(
+                "    image:",
+                &format!("    - --audit-policy-file=/p\n    - --audit-log-path={path}\n    image:"),
+            ) + "    volumeMounts: [{name: p, mountPath: /p}, {name: l, mountPath: /var/log}]\n  volumes:\n  - {name: p, hostPath: {path: \
+                   /p}}\n  - {name: l, hostPath: {path: /var/log}}\n"
+        };
+        for (path, expected) in [
+            ("/var/log/$(NODE)/a.log", Some(("only the kubelet knows the whole path of the log", true))),
+            ("-", Some(("standard output", false))),
+            ("/var/log/a/audit.log", None),
+        ] {
+            let env = "    env: [{name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}]\n    image:";
+            let manifest = manifest(path).replacen("    image:", env, 1);
+            let plan = planned(&config("existing: keep"), &facts(Some(&manifest)), &Targets::default());
+            let found = plan.no_log.map(|no_log| (no_log.why, no_log.is_unknown));
+            let fits = |(why, is_unknown): (&str, bool)| {
+                expected.is_some_and(|(words, expected)| why.contains(words) && is_unknown == expected)
+            };
+            assert_eq!(found.map(fits), expected.map(|_| true), "{path}: {found:?}");
+        }
+    }
+
+    /// Only `log.path` can be set to another path.
+    #[test]
+    fn an_odd_name_is_told_where_it_is_that_of_the_configuration() {
+        let manifest = BARE.replace("    image:", "    - --audit-log-path=/var/log/kube/audit\n    image:");
+        let kubeadm = Text {
+            path: "/etc/kubernetes/kubeadm.yaml".to_owned(),
+            text: "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\napiServer:\n  extraArgs:\n  - {name: audit-log-path, \
+                   value: /var/log/kube/audit}\n"
+                .to_owned(),
+            ..facts(Some(&manifest)).manifest.unwrap()
+        };
+        for (lines, is_told) in [("existing: keep", false), ("log: {path: /var/log/kube/audit}", true)] {
+            let facts = Facts { kubeadm: vec![kubeadm.clone()], ..facts(None) };
+            let plan = planned(&config(lines), &facts, &Targets::default());
+            assert_eq!(warns(&plan, "this will be the log file"), is_told, "{lines}: {:?}", plan.warnings);
+        }
+    }
+
+    #[test]
+    fn what_is_around_the_unit_of_a_disk_is_told() {
+        let source = crate::storage::unit::MountSource::Bind("/data/b".to_owned());
+        let [(path, written), _] = crate::storage::unit::files(&source, LOGS);
+        let unit = |before: String| {
+            vec![Unit {
+                path: path.clone(),
+                text: written.replace("/data/b", "/data/audit"),
+                before: Some(snapshot(&before)),
+            }]
+        };
+        let edited = written.replace("Options=", "Options=noatime,");
+        let left = || vec!["/etc/systemd/system/var-old.mount".to_owned()];
+        let fstab = Some((3, "LABEL=x".to_owned()));
+        let bind = "storage: {bind: /data/audit}";
+        for (lines, set, expected) in [
+            (bind, Targets { units: unit(written.clone()), ..Targets::default() }, ""),
+            (bind, Targets { units: unit(edited), ..Targets::default() }, "somebody has edited this unit"),
+            (
+                bind,
+                Targets { left_units: left(), ..Targets::default() },
+                "remove this file (rm /etc/systemd/system/var-old.mount)",
+            ),
+            ("", Targets { left_units: left(), ..Targets::default() }, "the configuration no longer names a disk"),
+            (
+                "log: {path: '-'}",
+                Targets { left_units: left(), ..Targets::default() },
+                "the configuration no longer names a disk",
+            ),
+            (bind, Targets { fstab, ..Targets::default() }, "/etc/fstab:3:1: this line mounts LABEL=x at"),
+        ] {
+            let disk = Some(DiskState { mounted: Some("x".to_owned()), is_right: true, ..disk_state() });
+            let plan = planned(&config(lines), &facts(Some(BARE)), &Targets { disk, ..set });
+            let told = ["somebody has edited", "rm /etc", "no longer names a disk", "/etc/fstab"];
+            let told: Vec<_> =
+                plan.warnings.iter().filter(|line| told.iter().any(|words| line.contains(words))).collect();
+            match expected {
+                "" => assert!(told.is_empty(), "{lines}: {told:?}"),
+                _ => assert!(
+                    told.len() == 1 && told[0].contains(expected),
+                    "{lines} {expected}: {:?}",
+                    plan.warnings
+                ),
+            }
+        }
+    }
+
+    #[test]
     fn an_api_server_whose_manifest_takes_no_mark_is_restarted_by_hand() {
         let (mut facts, mut targets) = audited(&config(""));
         let text = &mut facts.manifest.as_mut().unwrap().text;
@@ -1224,6 +1506,20 @@ mod tests {
         assert!(after.is_some() && warns(&plan, told), "{:?}", plan.warnings);
         let plan = edited(after.map(Ok), &config(""), &facts(Some(BARE)));
         assert!(!actions(&plan).contains("edit-cluster") && !warns(&plan, told), "{:?}", plan.warnings);
+        // It names a file that is gone, or can't be read: the API server answers, so another advice is needed.
+        let webhook = format!(
+            "{text}apiServer:\n  extraArgs:\n  - {{name: audit-webhook-config-file, value: /etc/kubernetes/gone.yaml}}\n"
+        );
+        for (text, words) in [(webhook.as_str(), "/etc/kubernetes/gone.yaml"), ("kind: [", ":1:")] {
+            let mut facts = facts(Some(BARE));
+            facts.files.insert("/etc/kubernetes/gone.yaml".to_owned(), Seen::Missing);
+            let plan = edited(Some(Ok(text.to_owned())), &config("existing: keep"), &facts);
+            let fault = plan.cluster_fault.clone().unwrap_or_default();
+            assert!(fault.contains(words) && fault.contains(EDIT_CLUSTER), "{fault}");
+            assert!(
+                plan.unknown.is_none() && warns(&plan, &fault) && !warns(&plan, "when the API server answers")
+            );
+        }
         let unknown = "kubeadm-config: not edited";
         let (audited, _) = audited(&config(""));
         for (cluster, lines, facts, is_told) in [
@@ -1236,6 +1532,43 @@ mod tests {
             let plan = edited(cluster.clone(), &config(lines), &facts);
             assert_eq!(warns(&plan, unknown), is_told, "{cluster:?} {lines}: {:?}", plan.warnings);
             assert_eq!(warns(&plan, "(nobody answers)"), matches!(cluster, Some(Err(_))));
+        }
+    }
+
+    /// An upgrade makes the manifest of the cluster's configuration, and the files that it mounts must exist.
+    #[test]
+    fn what_the_manifest_keeps_is_in_the_clusters_configuration_as_it_is() {
+        let text = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1.31.4\n";
+        let kept = |host: &str| {
+            let args = "    - --audit-policy-file=/etc/audit/p.yaml\n    - --audit-log-path=/var/log/mine/a.log\n    \
+                        - --audit-log-maxage=7\n    image:";
+            let mounts = "    volumeMounts:\n    - {name: p, mountPath: /etc/audit, readOnly: true}\n    - {name: l, mountPath: \
+                          /var/log/mine}\n  volumes:\n  - {name: p, hostPath: {path: HOST}}\n  - {name: l, hostPath: {path: \
+                          /var/log/mine}}\n";
+            BARE.replace("    image:", args) + &mounts.replace("HOST", host)
+        };
+        let policy = |path: &str| Targets {
+            policies: [(
+                path.to_owned(),
+                Some(snapshot("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n")),
+            )]
+            .into(),
+            ..Targets::default()
+        };
+        for (host, found) in [("/etc/audit", "/etc/audit/p.yaml"), ("/data", "/data/p.yaml")] {
+            let facts = Facts { cluster: Some(Ok(text.to_owned())), ..facts(Some(&kept(host))) };
+            let plan = planned(&config("existing: keep"), &facts, &policy(found));
+            let after = plan.changes.iter().find_map(|planned| match &planned.change {
+                Change::WriteCluster { after, .. } => Some(after.as_str()),
+                _ => None,
+            });
+            assert!(after.is_some(), "{host}: {:?}", plan.warnings);
+            let after = after.unwrap_or_default();
+            assert!(!after.contains("/etc/kubernetes/audit-policy.yaml"), "{after}");
+            let mounted = format!("hostPath: {host}\n    mountPath: /etc/audit\n");
+            for line in ["value: \"7\"", &mounted, "hostPath: /var/log/mine"] {
+                assert!(after.contains(line), "{host} {line}: {after}");
+            }
         }
     }
 
@@ -1305,7 +1638,7 @@ mod tests {
                 targets.written.insert(wanted.policy_path.clone());
             }
             let intent = intent(&wanted);
-            let policy = AskedPolicy { sources: Sources::of("mine", good), asked };
+            let policy = AskedPolicy { sources: Sources::of("mine", good), asked, files: Vec::new() };
             let plan = plan(&intent, &facts, wired(&intent, &facts).unwrap(), &targets, &policy).unwrap();
             assert_eq!(plan.touches(Step::Policy), replaces, "{asked:?} {is_ours}");
             assert_eq!(
@@ -1313,6 +1646,53 @@ mod tests {
                 is_told,
                 "{asked:?} {is_ours}"
             );
+        }
+    }
+
+    #[test]
+    fn a_policy_that_would_grow_with_each_run_is_refused() {
+        let (config, (facts, mut targets)) = (config(""), audited(&config("")));
+        let text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request\n";
+        let source = |name: &str| Source { name: name.to_owned(), text: text.to_owned() };
+        let there = snapshot(text);
+        let other = FileIdentity { inode: there.identity.inode + 1, ..there.identity };
+        targets.policies.insert(config.policy_path.clone(), Some(there.clone()));
+        for (name, identity, fragments, expected) in [
+            ("/src", there.identity, vec!["/f"], Some("and name that in policy.source")),
+            ("/f", there.identity, vec!["/f"], Some("put a copy of it in its place")),
+            ("/src", other, vec!["/f"], None),
+            ("/src", there.identity, vec![], None),
+        ] {
+            let fragments = fragments.into_iter().map(source).collect();
+            let sources = Sources { fragments, ..Sources::of("/src", text) };
+            let files = vec![(name.to_owned(), identity)];
+            let policy = AskedPolicy { sources, asked: Asked::Configuration, files };
+            let intent = intent(&config);
+            let error = plan(&intent, &facts, wired(&intent, &facts).unwrap(), &targets, &policy).err();
+            assert_eq!(error.is_some(), expected.is_some(), "{name}: {error:?}");
+            let error = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(expected.unwrap_or_default()), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_policy_is_created_in_a_place_of_others() {
+        let keep = config("existing: keep");
+        for (path, is_refused) in
+            [("/etc/nologin", true), ("/etc/cron.d/audit.yaml", true), ("/srv/p.yaml", false)]
+        {
+            let manifest = BARE.replace(
+                "    - kube-apiserver\n",
+                &format!("    - kube-apiserver\n    - --audit-policy-file={path}\n"),
+            );
+            let found = planned_for(&intent(&keep), &facts(Some(&manifest)), &Targets::default());
+            let error = found.err().map(|error| error.to_string());
+            assert_eq!(error.is_some(), is_refused, "{path}: {error:?}");
+            assert!(error.is_none_or(|error| error.starts_with(&format!("{path}: --audit-policy-file names"))));
+            // What is there stays.
+            let policy = Some(snapshot("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"));
+            let targets = Targets { policies: [(path.to_owned(), policy)].into(), ..Targets::default() };
+            planned_for(&intent(&keep), &facts(Some(&manifest)), &targets).unwrap();
         }
     }
 
@@ -1327,7 +1707,8 @@ mod tests {
         ] {
             let wanted = config(lines);
             let intent = intent(&wanted);
-            let policy = AskedPolicy { sources: Sources::of("mine", text), asked: Asked::Configuration };
+            let policy =
+                AskedPolicy { sources: Sources::of("mine", text), asked: Asked::Configuration, files: Vec::new() };
             let wiring = wired(&intent, &facts).unwrap();
             let told = wiring
                 .warnings
@@ -1373,7 +1754,8 @@ mod tests {
             let wiring = wired(&intent, &facts)?;
             let mut planner = Planner::new(&intent, &facts, &targets, &wiring);
             planner.plan.warnings.clear();
-            let policy = AskedPolicy { sources: Sources::of("mine", text), asked: Asked::Nobody };
+            let policy =
+                AskedPolicy { sources: Sources::of("mine", text), asked: Asked::Nobody, files: Vec::new() };
             for path in ["/a", "/b"] {
                 planner.install_policy(path, &policy)?;
             }
@@ -1388,7 +1770,8 @@ mod tests {
         assert!(install(&lenient).unwrap_err().to_string().starts_with("mine:5:3: unknown field"));
         // This is about a rule that matches everything, and is not the last one.
         let warnings = install(&format!("{good}- level: None\n")).unwrap();
-        assert!(warnings.len() == 1 && warnings[0].starts_with("mine:4:3: "), "{warnings:?}");
+        let told = "mine: policy check has 1 warning about this policy; to see it, run kube-audit-bootstrap policy check mine";
+        assert_eq!(warnings, [told]);
     }
 
     #[test]

@@ -80,7 +80,8 @@ pub fn planned(config: &Config, facts: &Facts, targets: &Targets) -> Plan {
 }
 
 pub fn planned_for(intent: &Intent<'_>, facts: &Facts, targets: &Targets) -> Result<Plan> {
-    let policy = AskedPolicy { sources: Sources::of("default", policy::DEFAULT), asked: Asked::Nobody };
+    let policy =
+        AskedPolicy { sources: Sources::of("default", policy::DEFAULT), asked: Asked::Nobody, files: Vec::new() };
     plan(intent, facts, wired(intent, facts)?, targets, &policy)
 }
 

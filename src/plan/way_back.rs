@@ -206,11 +206,7 @@ impl Back<'_> {
             }
             Action::Mounted => self.unmount(goal),
             // The path is right also for an incomplete backup, because a restore completes it.
-            Action::Moved => self.note(format!(
-                "{path} is not put back, because the kubelet would run it; its copy is {BACKUPS}/{}/{}",
-                goal.set,
-                goal.record.file.as_deref().unwrap_or_default()
-            )),
+            Action::Moved => self.tell_of_moved(path),
             Action::Cluster => self.put_cluster_back(goal),
             Action::DirectoryRemoved if goal.now.entry.is_some() => self.restore.changes.extend(set_back(goal)),
             Action::DirectoryRemoved => {
@@ -223,6 +219,26 @@ impl Back<'_> {
 
     fn note(&mut self, note: String) {
         self.restore.notes.push(note);
+    }
+
+    /// Names all copies of a stray, the oldest first: it may have come back with another text.
+    fn tell_of_moved(&mut self, path: &str) {
+        let copies: Vec<_> = self
+            .way
+            .sets
+            .iter()
+            .rev()
+            .flat_map(|set| {
+                let moved =
+                    set.records.iter().filter(|record| record.path == path && record.action == Action::Moved);
+                moved.filter_map(|record| Some(format!("{BACKUPS}/{}/{}", set.id, record.file.as_ref()?)))
+            })
+            .collect();
+        let what = if copies.len() > 1 { "its copies are" } else { "its copy is" };
+        self.note(format!(
+            "{path} is not put back, because the kubelet would run it; {what} {}",
+            copies.join(", ")
+        ));
     }
 
     fn tell_of_unmounted(&mut self, goal: &Goal) {
@@ -289,9 +305,10 @@ impl Back<'_> {
         if unwound.gone && !self.force {
             self.restore.gone.push(path.clone());
         }
+        let is_told = unwound.foreign.is_some();
         self.restore.foreign.extend(unwound.foreign);
         match self.force {
-            true if unwound.shared && unwound.content != oldest.before => {
+            true if !is_told && unwound.content != oldest.before => {
                 self.note(format!("{path}: something else changed this, too, and --force undoes that as well"))
             }
             false if unwound.shared => self.restore.shared.push(path.clone()),
@@ -430,10 +447,12 @@ pub struct Around<'a> {
     pub real: &'a dyn Fn(&str) -> String,
 }
 
-/// What the changes of a restore write to `path`: `Some(None)` if they remove the file there.
-pub fn written(changes: &[Change], path: &str) -> Option<Option<String>> {
+/// What the changes of a restore write to `path`, or to the file that it leads to: `Some(None)` if they remove the file
+/// there. `real`: as in [`Around`].
+pub fn written(changes: &[Change], path: &str, real: &dyn Fn(&str) -> String) -> Option<Option<String>> {
+    let is_it = |other: &String| other == path || real(other) == real(path);
     changes.iter().find_map(|change| match change {
-        Change::WriteFile { path: written, bytes, .. } if written == path => Some(Some(lossy(bytes))),
+        Change::WriteFile { path: written, bytes, .. } if is_it(written) => Some(Some(lossy(bytes))),
         Change::RemoveFile { path: removed, .. } if removed == path => Some(None),
         _ => None,
     })
@@ -488,12 +507,12 @@ pub fn keep_needed(restore: &mut Restore, manifest_path: &str, manifest: Present
         let mounted = manifest::host_paths(&other.text).unwrap_or_default();
         keep_for_other(restore, [manifest_path, &other.path], &with_links(mounted, around.real), "mounts");
     }
-    let has_manifest = match written(&restore.changes, manifest_path) {
+    let has_manifest = match written(&restore.changes, manifest_path, around.real) {
         Some(written) => written.is_some(),
         None => !matches!(manifest, Present::Absent),
     };
     for file in around.kubeadm.iter().filter(|_| !has_manifest) {
-        let text = written(&restore.changes, &file.path).unwrap_or_else(|| Some(file.text.clone()));
+        let text = written(&restore.changes, &file.path, around.real).unwrap_or_else(|| Some(file.text.clone()));
         let named = text.and_then(|text| kubeadm::needed_paths(&text).ok()).unwrap_or_default();
         keep_for_other(restore, [manifest_path, &file.path], &with_links(named, around.real), "names");
     }
@@ -508,7 +527,7 @@ fn keep_referenced(
     manifest: Present<'_>,
     real: &dyn Fn(&str) -> String,
 ) {
-    let changed = written(&restore.changes, manifest_path);
+    let changed = written(&restore.changes, manifest_path, real);
     let after = match &changed {
         Some(text) => text.as_deref().map_or(Present::Absent, Present::Text),
         // Somebody has moved it away, as for a restart of the pod, and may move it back.
@@ -587,6 +606,15 @@ fn keep_for_other(restore: &mut Restore, own: [&str; 2], needed: &[String], verb
 pub fn tell_of_auditing(way: &WayBack, restore: &mut Restore, manifest_path: &str, manifest: Present<'_>) {
     let Present::Text(text) = manifest else { return };
     let is_ours = way.goals.iter().any(|goal| goal.record.path == manifest_path);
+    let print = Some(fingerprint(text.as_bytes()));
+    let moved = way.goals.iter().find(|goal| goal.steps.iter().any(|step| step.record.left(print)));
+    if let Some(from) = moved.map(|goal| &goal.record.path).filter(|_| !is_ours) {
+        restore.notes.push(format!(
+            "{manifest_path}: the API server goes on auditing, because a run wrote this text to {from}, and restore puts \
+             back only what is there; move it back there for the restore, and run restore again"
+        ));
+        return;
+    }
     let policy = manifest::read_auditing(text).ok().and_then(|auditing| auditing.policy);
     let is_made =
         |goal: &Goal| goal.record.action == Action::Created && Some(&goal.record.path) == policy.as_ref();
@@ -823,6 +851,38 @@ mod tests {
         let mut restore = Restore { changes: vec![write("/p/policy", "old", 0)], ..Restore::default() };
         keep_needed(&mut restore, MANIFEST, Present::Unknown, &ALONE);
         assert_eq!(restore.changes, [write("/p/policy", "old", 7)], "the owner stays");
+    }
+
+    /// kubeadm's file is at a default path that leads to another one, which the run wrote.
+    #[test]
+    fn a_policy_goes_when_the_file_behind_a_link_names_it_no_more() {
+        let attributes = Attributes::new(0o600, 0, 0);
+        let snapshot = |text: &str| Snapshot {
+            bytes: text.as_bytes().to_vec(),
+            attributes: attributes.clone(),
+            identity: FileIdentity { device: 1, inode: 1 },
+        };
+        let wired = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\napiServer:\n  extraArgs: [{name: \
+                     audit-policy-file, value: /p}]\n  extraVolumes: [{name: p, hostPath: /p, mountPath: /p}]\n";
+        let file = Text { path: "/link".to_owned(), text: wired.to_owned(), snapshot: snapshot(wired) };
+        for (leads_to, stays) in [("/real", false), ("/elsewhere", true)] {
+            let write = Change::WriteFile {
+                path: "/real".to_owned(),
+                before: Some(snapshot(wired)),
+                bytes: b"apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n".to_vec(),
+                attributes: attributes.clone(),
+            };
+            let remove = Change::RemoveFile { path: "/p".to_owned(), before: snapshot("policy") };
+            let mut restore = Restore { changes: vec![write, remove], ..Restore::default() };
+            let real = |path: &str| if path == "/link" { leads_to.to_owned() } else { path.to_owned() };
+            let around = Around { beside: &[], kubeadm: std::slice::from_ref(&file), real: &real };
+            keep_needed(&mut restore, "/m", Present::Absent, &around);
+            assert_eq!(
+                (restore.changes.len() == 1, restore.notes.len()),
+                (stays, usize::from(stays)),
+                "{leads_to}"
+            );
+        }
     }
 
     #[test]

@@ -89,12 +89,11 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         (Vec::new(), None, Vec::new(), None)
     } else {
         let wanted = Wanted::of(intent.config, &facts.files);
-        (
-            wire_kubeadm_files(intent, patches, &mut node, &wanted)?,
-            facts.cluster.clone().map(|read| wire_cluster(read?, &wanted, node.version)),
-            find_strays(intent.config, facts, &mut node)?,
-            wire_manifest(facts, &node, &wanted)?,
-        )
+        let strays = find_strays(intent.config, facts, &mut node)?;
+        let manifest = wire_manifest(facts, &node, &wanted)?;
+        let (kubeadm, cluster) =
+            wire_kubeadm(intent, (facts, patches), &mut node, wanted, manifest.as_ref().map(|file| &file.after))?;
+        (kubeadm, cluster, strays, manifest)
     };
     let files = kubeadm.iter_mut().map(|WiredFile { before, after }| EditedFile {
         path: &before.path,
@@ -197,6 +196,50 @@ fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>)
             named.map_or_else(|| KUBEADM_CONFIGS.join(", "), |paths| paths.join(", "))
         ));
     }
+}
+
+/// The cluster's kubeadm configuration after its edit, or why it is not known; `None`: it was not asked for.
+type EditedCluster = Option<Result<WiredCluster, String>>;
+
+/// Adds the settings to kubeadm's files and to the cluster's kubeadm configuration. Where existing settings stay, these
+/// get the settings of `manifest`, because kubeadm makes the next manifest of them.
+fn wire_kubeadm(
+    intent: &Intent<'_>,
+    (facts, patches): (&Facts, &PatchFacts),
+    node: &mut Identity<'_>,
+    wanted: Wanted,
+    manifest: Option<&Wired>,
+) -> Result<(Vec<WiredFile>, EditedCluster)> {
+    let kept = manifest.filter(|_| wanted.existing == Existing::Keep);
+    let wanted = match kept.map(|kept| manifest::kept(&wanted, kept)).transpose() {
+        Ok(of_kept) => of_kept.unwrap_or(wanted),
+        Err(why) => {
+            let files = node.kubeadm.iter().filter(|(_, file)| file.purpose == Purpose::Init);
+            node.skipped.extend(files.map(|(text, _)| text.path.clone()));
+            node.warnings.push(format!("{}: {why}; kubeadm's configuration stays as it is", facts.manifest_path));
+            return Ok((Vec::new(), None));
+        }
+    };
+    let files = wire_kubeadm_files(intent, patches, node, &wanted)?;
+    let cluster = facts.cluster.clone().map(|read| wire_cluster(read?, &wanted, node.version));
+    if let Some(manifest) = manifest {
+        let of_files =
+            files.iter().filter(|_| kept.is_some()).map(|file| (file.before.path.as_str(), &file.after));
+        let of_cluster = cluster.iter().flatten().map(|cluster| (KUBEADM_CONFIG, &cluster.after));
+        for (name, made) in of_files.chain(of_cluster) {
+            let differences = manifest.differences(made);
+            if !differences.is_empty() {
+                node.warnings.push(format!(
+                    "{name}: these audit settings are not those of {}, and the next API server that kubeadm makes of them, \
+                     as in an upgrade, has them: {}; to keep those of the manifest, write them here{}",
+                    facts.manifest_path,
+                    differences.join(", "),
+                    if name == KUBEADM_CONFIG { ", with kubectl -n kube-system edit configmap kubeadm-config" } else { "" }
+                ));
+            }
+        }
+    }
+    Ok((files, cluster))
 }
 
 /// Adds the settings to the files that `kubeadm init` reads.
@@ -339,6 +382,11 @@ impl Wiring {
         self.paths.directories = directories.into_iter().collect();
     }
 
+    /// The policy that the API server of the manifest reads, on the host.
+    pub fn policy_of_manifest(&self) -> Option<&String> {
+        self.manifest.as_ref()?.after.policy.as_ref()
+    }
+
     /// Collects the volumes with a type, of the files of which the next API server is made.
     fn collect_typed(&mut self, made: Option<&Wired>) {
         let mut add = |name: &str, text: &str, has_positions: bool| {
@@ -451,7 +499,7 @@ impl Wiring {
 
     /// # Errors
     ///
-    /// The policy or the log would be in the manifest directory.
+    /// The policy, the log, or what the configuration names for them would be in the manifest directory.
     fn keep_out_of_manifests(&mut self, config: &Config, reads: &Reads) -> Result<()> {
         if *reads != Reads::Directory {
             return Ok(());
@@ -488,6 +536,21 @@ impl Wiring {
                  there; {advice}",
                 placed(path, "policy.path", Some(&config.policy_path))
             )));
+        }
+        let webhook = config.webhook.as_ref().map(|webhook| &webhook.config_file);
+        let source = Some(&config.policy_source);
+        for (field, what, path) in [
+            ("webhook.configFile", "the webhook's kubeconfig", webhook),
+            ("policy.source", "the source of the policy", source),
+        ] {
+            if let Some(path) = path.filter(|path| path.starts_with('/') && parent(path) == manifests) {
+                return Err(Misuse(format!(
+                    "{}: {what} must not be in the manifest directory, because the kubelet reads every file there; move it \
+                     to another directory, and set {field} to its new path",
+                    placed(path, field, Some(path))
+                ))
+                .into());
+            }
         }
         if let Some(path) = self.policy_before.as_ref().filter(|path| parent(path) == manifests) {
             self.warnings.push(format!(
@@ -914,6 +977,8 @@ mod tests {
         for (lines, place) in [
             (format!("policy: {{path: {among}}}"), "config:3:16: /srv/pods/x: the policy"),
             (format!("log: {{path: {among}/a.log}}"), "config:3:13: /srv/pods/x: the log"),
+            (format!("webhook: {{configFile: {among}}}"), "config:3:23: /srv/pods/x: the webhook's kubeconfig"),
+            (format!("policy: {{source: {among}}}"), "/srv/pods/x: the source of the policy"),
         ] {
             let error = wired(&intent(&config(&lines)), &facts).unwrap_err().to_string();
             assert!(error.starts_with(place), "{lines}: {error}");

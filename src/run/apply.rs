@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use super::Run;
 use super::prove::{self, Before, Verdict};
 use crate::change::Change;
-use crate::config::Restart;
+use crate::config::{self, Restart};
 use crate::facts::backup::Why;
 use crate::facts::file::FileKind;
 use crate::facts::repairs::{REPAIRS, RepairHistory};
@@ -46,17 +46,17 @@ impl From<anyhow::Error> for Refused {
     }
 }
 
-/// Why neither a boot nor a repair changes the node: it was put back while the run waited.
+/// Why neither a boot nor a repair changes the node.
 #[derive(Debug)]
-pub struct PutBack(pub String);
+pub struct LeftAlone(pub String);
 
-impl fmt::Display for PutBack {
+impl fmt::Display for LeftAlone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for PutBack {}
+impl std::error::Error for LeftAlone {}
 
 /// A node that was changed and is not proved yet. As long as this value exists, no other run can change the node.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ pub fn change<'r>(run: &Run<'r>, terms: &ApplyTerms) -> Result<Changed<'r>, Refu
         if matches!(terms.why, Why::Heal | Why::Boot)
             && let Some(why) = keeps_from_boot(run.root)?
         {
-            return Err(anyhow::Error::new(PutBack(why)).context(changed.manifest).into());
+            return Err(anyhow::Error::new(LeftAlone(why)).context(changed.manifest).into());
         }
         changed.execute(run, terms)?;
     }
@@ -148,6 +148,11 @@ fn plan(run: &Run<'_>, terms: &ApplyTerms, manifest: &str) -> Result<(Plan, Opti
     let mut plan = run.survey()?;
     if terms.why == Why::Heal {
         plan.waive_objection();
+    }
+    if matches!(terms.why, Why::Heal | Why::Boot)
+        && let Some(why) = keeps_from_replacing(run, &plan)?
+    {
+        return Err(anyhow::Error::new(LeftAlone(why)).into());
     }
     match plan.allowed() {
         Ok(()) => {}
@@ -388,6 +393,10 @@ pub fn look<'r>(root: &'r Root, patience: Duration, configured: &dyn Fn() -> Res
         return Ok(Look::Leave(format!("there is no API server to repair: this is {}", plan.role.description())));
     }
     let kept = keeps_from_repair(&manifest, is_whole, &healing::history(root)?)?;
+    let kept = match kept {
+        None => keeps_from_replacing(&run, &plan)?,
+        kept => kept,
+    };
     Ok(kept.map_or_else(|| Look::Repair(Box::new(run)), Look::Leave))
 }
 
@@ -409,6 +418,29 @@ fn needs_repair(plan: &Plan) -> bool {
 /// The backups can't be read.
 pub fn keeps_from_boot(root: &Root) -> Result<Option<String>> {
     Ok(healing::history(root)?.restored.as_deref().map(stays_put_back))
+}
+
+/// Why neither a boot nor a repair replaces the audit settings of a file: somebody else set them up, the program has
+/// never written this file, and nobody has said that it may. `None`: nothing like that is replaced.
+///
+/// # Errors
+///
+/// The backups can't be read.
+fn keeps_from_replacing(run: &Run<'_>, plan: &Plan) -> Result<Option<String>> {
+    if plan.replaced.is_empty() || run.config.places.contains_key("existing") {
+        return Ok(None);
+    }
+    let written: Vec<_> = backup::list(run.root)?.into_iter().flat_map(|set| set.records).collect();
+    let other = plan.replaced.iter().find(|path| !written.iter().any(|record| record.path == **path));
+    Ok(other.map(|path| {
+        format!(
+            "{path}: this file has other audit settings, which this program did not write, and the configuration does not \
+             say what becomes of them: write `existing: keep` or `existing: replace` into {}{}, or run {} apply",
+            run.root.on_machine(),
+            config::DEFAULT_PATH,
+            run.root.program()
+        )
+    }))
 }
 
 /// Why a manifest is not repaired; `None` if it is.

@@ -16,7 +16,7 @@ use crate::node::hidden;
 use crate::node::leaving::Traces;
 use crate::node::lock::Lock;
 pub use crate::node::net::GUARD;
-use crate::node::net::remove_line;
+use crate::node::net::{Pulse, remove_line};
 use crate::node::outgoing::Outgoing;
 use crate::node::process::kubelets;
 use crate::node::root::Root;
@@ -49,7 +49,11 @@ pub fn guard(words: &[String]) -> Result<()> {
         [drain, words @ ..] => Successor::of(words, Duration::from_millis(drain.parse()?)),
     };
     let root = Root::open(Path::new("/"))?;
-    let runs = || read_process(pid).is_some_and(|run| run.started == started);
+    let pulse = Pulse::to(std::env::var_os("NOTIFY_SOCKET"));
+    let runs = || {
+        pulse.beat();
+        read_process(pid).is_some_and(|run| run.started == started)
+    };
     let mut is_time = |after| successor.as_mut().is_none_or(|successor| successor.has_finished(after));
     watch(&root, path, &runs, STOPPED, &mut is_time)?;
     // The next run may have a net of its own by now.

@@ -27,14 +27,17 @@ pub use crate::config::misuse;
 use misuse::Misuse;
 
 use crate::audit::policy::compose::{Composed, Origin, Sources};
+use crate::audit::policy::findings::{Checked, lines};
+use crate::audit::policy::lint::check;
 use crate::audit::policy::read::Reading;
 use crate::audit::profiles::{self, PROFILES};
 use crate::audit::version::Version;
+use crate::change::Change;
 use crate::config::{self, Config, Existing};
 use crate::facts::file::{Files, Seen};
 use crate::facts::{Facts, PatchFacts};
 use crate::node::root::Root;
-use crate::node::{container, fragments, kubelet, observe, obstacle};
+use crate::node::{container, fragments, kubelet, observe, obstacle, process, state, storage};
 use crate::path::STATE;
 use crate::plan::identify::identify;
 use crate::plan::patches;
@@ -43,6 +46,7 @@ use crate::plan::wire::wire;
 use crate::plan::{Asked, AskedPolicy, Intent, KubeadmCall, Occasion, Plan, Role};
 use crate::wiring::references::{Question, Verdict};
 use crate::wiring::{Wanted, kubeadm, manifest};
+use crate::yaml::fields::Severity;
 
 /// One run of the program on a node.
 #[derive(Debug)]
@@ -93,11 +97,6 @@ impl Run<'_> {
         observe::observe(self.root, &config, self.required).ok()
     }
 
-    /// The Kubernetes version that the node's files give. `None` if they give none, or have faults.
-    pub fn version(&self) -> Option<Version> {
-        self.policy_place().1
-    }
-
     /// The policy that `apply` installs, for an API server of that version.
     ///
     /// # Errors
@@ -105,7 +104,7 @@ impl Run<'_> {
     /// It can't be read, or has faults: one line for each.
     pub fn composed(&self, version: Option<Version>) -> Result<Composed> {
         let composed = self.policy.read(self.root, &self.config)?.sources.compose(version, Reading::Strict);
-        composed.map_err(|faults| anyhow!("{}", faults.join("\n")))
+        composed.map_err(|checked| anyhow!("{}", lines(&checked, Severity::Error).join("\n")))
     }
 
     /// The node's own policy: the one that is installed or, where it is made of fragments, what those make now.
@@ -114,29 +113,54 @@ impl Run<'_> {
     ///
     /// It can't be read, the fragments have faults, or there is none (a [`Misuse`]).
     pub fn own_policy(&self) -> Result<OwnPolicy> {
-        let (path, version) = self.policy_place();
-        let installed = self.root.text(&path)?.map(|text| text.text);
-        let is_composed = !self.is_kept(&path, installed.is_some()) && has_fragments(self.root)?;
-        let own = match (is_composed.then(|| self.composed(version)).transpose()?, installed) {
-            (Some(composed), installed) => OwnPolicy {
-                warning: installed.filter(|installed| *installed != composed.text).map(|_| {
-                    format!(
-                        "{path}: this is about what apply would install there, and not about the policy that is there \
-                         now; run kube-audit-bootstrap apply, or name that file"
-                    )
-                }),
-                path,
-                text: composed.text,
-                version,
-                origins: composed.origins,
-            },
-            (None, Some(text)) => OwnPolicy { path, text, version, origins: Vec::new(), warning: None },
-            (None, None) => {
-                let shown = self.root.shown(&path);
-                return Err(Misuse(format!("{shown}: the node has no policy there; name a policy file")).into());
+        let own = self.own()?;
+        let (path, version) = (own.path.clone(), own.version);
+        Ok(match own.installed() {
+            Some(text) => OwnPolicy { path, text, version, origins: Vec::new(), warning: None },
+            None => {
+                let Composed { text, origins, .. } = self.composed(version)?;
+                OwnPolicy { path, warning: own.differs(self.root, &text), text, version, origins }
             }
-        };
-        Ok(own)
+        })
+    }
+
+    /// What is found in the node's own policy, file by file, for an API server of that version, or else of the node's.
+    ///
+    /// # Errors
+    ///
+    /// It can't be read, or there is none (a [`Misuse`]).
+    pub fn check_own_policy(&self, version: Option<Version>) -> Result<CheckedPolicy> {
+        let own = self.own()?;
+        let version = version.or(own.version);
+        if let Some(text) = own.installed() {
+            let findings = check(&text, version);
+            return Ok(CheckedPolicy {
+                checked: vec![Checked { name: own.path, text, findings }],
+                warnings: Vec::new(),
+            });
+        }
+        let sources = &self.policy.read(self.root, &self.config)?.sources;
+        let mut warnings = sources.left_alone.clone();
+        let checked = sources.compose(version, Reading::Strict).map_or_else(
+            |checked| checked,
+            |composed| {
+                warnings.extend(own.differs(self.root, &composed.text));
+                composed.checked
+            },
+        );
+        Ok(CheckedPolicy { checked, warnings })
+    }
+
+    /// Where the node's own policy is, and what is there.
+    fn own(&self) -> Result<Own> {
+        let (path, version) = self.policy_place();
+        let found = self.root.text(&path)?.map(|text| text.text);
+        let is_composed = !self.is_kept(&path, found.is_some()) && has_fragments(self.root)?;
+        if found.is_none() && !is_composed {
+            let shown = self.root.shown(&path);
+            return Err(Misuse(format!("{shown}: the node has no policy there; name a policy file")).into());
+        }
+        Ok(Own { path, version, found, is_composed })
     }
 
     /// What `apply` would leave or install, with its path and with warnings.
@@ -152,8 +176,9 @@ impl Run<'_> {
             let warning = format!("{path}: this policy stays, because of existing: keep{ignored}");
             return Ok((path, text, vec![warning]));
         }
-        let Composed { text, warnings, .. } = self.composed(version)?;
-        Ok((self.config.policy_path.clone(), text, warnings))
+        let composed = self.composed(version)?;
+        let warnings = composed.warnings();
+        Ok((self.config.policy_path.clone(), composed.text, warnings))
     }
 
     /// Does `apply` leave the policy that is there? As `keeps_policy` of the plan.
@@ -164,15 +189,6 @@ impl Run<'_> {
             && !(is_asked && observe::is_of_run(self.root, path))
     }
 
-    /// The files that the policy is made of.
-    ///
-    /// # Errors
-    ///
-    /// One can't be read.
-    pub fn sources(&self) -> Result<&Sources> {
-        Ok(&self.policy.read(self.root, &self.config)?.sources)
-    }
-
     /// The path of the node's policy: with `existing: keep`, of the one that its files name. And the Kubernetes version
     /// that the node's files give; `None` if they give none, or have faults.
     fn policy_place(&self) -> (String, Option<Version>) {
@@ -181,7 +197,7 @@ impl Run<'_> {
         let version = identity.as_ref().and_then(|(_, identity)| identity.version);
         let kept = identity.filter(|_| self.config.existing == Existing::Keep).and_then(|(facts, identity)| {
             let wiring = wire(&intent, facts, &PatchFacts::default(), identity).ok()?;
-            wiring.paths.policies.first().cloned()
+            wiring.policy_of_manifest().or(wiring.paths.policies.first()).cloned()
         });
         (kept.unwrap_or_else(|| self.config.policy_path.clone()), version)
     }
@@ -198,9 +214,10 @@ impl Run<'_> {
         named::check(root, &intent)?;
         let mut facts = observe::observe(root, config, self.required)?;
         let expected = expected_role(&facts);
-        let unplannable = |role: Role| {
+        let unplannable = |role: Role, version: Known| {
             move |error: anyhow::Error| Unplannable {
                 role,
+                version,
                 is_misuse: error.chain().any(|cause| cause.is::<Misuse>()),
                 why: format!("{error:#}"),
             }
@@ -209,7 +226,7 @@ impl Run<'_> {
         // All rounds judge the same patches.
         let mut patches = None;
         let judge = |facts: &Facts| {
-            let mut identity = identify(&intent, facts).map_err(unplannable(expected))?;
+            let mut identity = identify(&intent, facts).map_err(unplannable(expected, (None, "not known")))?;
             if identity.lacks_version() {
                 identity.use_installed(*installed.get_or_init(|| kubelet::installed_version(root)));
             }
@@ -218,8 +235,8 @@ impl Run<'_> {
                 Some(patches) => patches,
                 None => patches.insert(observe::patches(root, patches::directories(&intent, &identity))?),
             };
-            let role = identity.role;
-            let wiring = wire(&intent, facts, patches, identity).map_err(unplannable(role))?;
+            let (role, version) = (identity.role, (identity.version, identity.version_source));
+            let wiring = wire(&intent, facts, patches, identity).map_err(unplannable(role, version))?;
             let asked = wiring.referenced.clone();
             Ok(((wiring, lenient), asked))
         };
@@ -231,15 +248,24 @@ impl Run<'_> {
         let targets = observe::targets(root, config, &wiring.paths)?;
         // The policy of a worker is not read: the configuration may name a file that only control planes have.
         let policy = match wiring.role {
-            Role::Worker => {
-                &AskedPolicy { sources: Sources::of(PROFILES[0].name, PROFILES[0].text), asked: Asked::Nobody }
-            }
+            Role::Worker => &AskedPolicy {
+                sources: Sources::of(PROFILES[0].name, PROFILES[0].text),
+                asked: Asked::Nobody,
+                files: Vec::new(),
+            },
             _ => self.policy.read(root, config)?,
         };
-        let role = wiring.role;
-        let mut plan = plan(&intent, &facts, wiring, &targets, policy).map_err(unplannable(role))?;
+        let (role, version) = (wiring.role, (wiring.version, wiring.version_source));
+        let mut plan = plan(&intent, &facts, wiring, &targets, policy).map_err(unplannable(role, version))?;
         let obstacles = obstacle::of_changes(root, &plan.changes())?;
         plan.meet(obstacles, obstacle::of_new(root, STATE)?, lenient, &root.on_machine());
+        let mounts = plan.changes().iter().any(|change| matches!(change, Change::Mount { .. }));
+        let unmounted = || mounts.then(|| process::installed("systemctl").err()).flatten();
+        if !plan.changes.is_empty()
+            && let Some(why) = state::fault(root).or_else(|| unmounted().map(|error| format!("{error:#}")))
+        {
+            plan.refuse(why);
+        }
         Ok(plan)
     }
 }
@@ -266,11 +292,15 @@ fn settle<K, V>(
     }
 }
 
+/// The Kubernetes version, and where it was found.
+pub type Known = (Option<Version>, &'static str);
+
 /// No plan can be made of what the node's files say.
 #[derive(Debug)]
 pub struct Unplannable {
     /// The role that the files let expect.
     role: Role,
+    version: Known,
     /// The configuration is wrong on this node.
     pub is_misuse: bool,
     why: String,
@@ -286,10 +316,14 @@ impl std::error::Error for Unplannable {}
 
 /// The role of a node as its files let expect, whatever is in them.
 fn expected_role(facts: &Facts) -> Role {
+    let says = |word: &str| facts.kubeadm.iter().any(|text| text.text.contains(word));
     match () {
         () if facts.manifest.is_some() || facts.joined && facts.certified => Role::ControlPlane,
         () if facts.joined || facts.is_agent => Role::Worker,
         () if facts.kubeadm.is_empty() && facts.unreadable.is_empty() => Role::Image,
+        () if ["Init", "Cluster"].iter().any(|kind| says(&format!("{kind}Configuration"))) => Role::FirstBoot,
+        () if says("JoinConfiguration") && says("controlPlane") => Role::Joining,
+        () if says("JoinConfiguration") => Role::Worker,
         () => Role::FirstBoot,
     }
 }
@@ -355,6 +389,47 @@ pub fn webhook_files(root: &Root, config: &Config) -> Result<(Files, Verdict)> {
     }
 }
 
+/// Where the node's own policy is.
+struct Own {
+    path: String,
+    /// The Kubernetes version that the node's files give.
+    version: Option<Version>,
+    /// What is installed.
+    found: Option<String>,
+    /// The policy is what its fragments make, whatever is installed.
+    is_composed: bool,
+}
+
+impl Own {
+    /// The policy, if it is what is installed.
+    fn installed(&self) -> Option<String> {
+        self.found.clone().filter(|_| !self.is_composed)
+    }
+
+    /// A warning that another policy is installed than the composed one.
+    fn differs(&self, root: &Root, composed: &str) -> Option<String> {
+        let is_other = self.found.as_ref().is_some_and(|found| found != composed);
+        is_other.then(|| {
+            format!(
+                "{0}: this is about what apply would install there, and not about the policy that is there now; run {1} \
+                 apply, or name the file {2}{0}",
+                self.path,
+                root.program(),
+                root.on_machine()
+            )
+        })
+    }
+}
+
+/// What is found in the node's own policy.
+#[derive(Debug)]
+pub struct CheckedPolicy {
+    /// The files that it is made of.
+    pub checked: Vec<Checked>,
+    /// What else there is to say of it.
+    pub warnings: Vec<String>,
+}
+
 /// The node's own policy.
 #[derive(Debug)]
 pub struct OwnPolicy {
@@ -400,8 +475,15 @@ pub fn asked_policy(root: &Root, config: &Config, given: Option<&Path>) -> Resul
     // Its path is as the user typed it, and the same file makes the same policy.
     let is_file = given.is_some_and(|path| path.to_str().is_none_or(|name| profiles::named(name).is_none()));
     let label = is_file.then_some("--policy");
-    let sources = Sources { fragments, left_alone, label, ..Sources::of(&base.0, &base.1) };
-    Ok(AskedPolicy { sources, asked })
+    let mut sources = Sources { fragments, left_alone, label, ..Sources::of(&base.0, &base.1) };
+    sources.left_alone.extend(sources.tell_of_scanners());
+    let mut files: Vec<_> =
+        given.and_then(storage::identity).map(|file| (base.0.clone(), file)).into_iter().collect();
+    for name in sources.fragments.iter().map(|source| &source.name).chain(given.is_none().then_some(&base.0)) {
+        let entry = if name.starts_with('/') { root.stat(name)? } else { None };
+        files.extend(entry.map(|entry| (name.clone(), entry.identity)));
+    }
+    Ok(AskedPolicy { sources, asked, files })
 }
 
 /// Whether the policy of the node has fragments.

@@ -47,7 +47,10 @@ pub(super) fn check(root: &Root, intent: &Intent<'_>) -> Result<()> {
 pub(super) fn check_paths(root: &Root, config: &Config, paths: &Paths) -> Result<()> {
     let policy = &config.policy_path;
     if paths.policies.contains(policy) && !root.is_stand_in(policy) {
-        file(root, "policy.path", policy, "audit-policy.yaml")?;
+        // Not in the manifest directory.
+        let is_among_manifests = parent(&paths.manifest) == policy;
+        let example = if is_among_manifests { "/etc/kubernetes/audit-policy.yaml" } else { "audit-policy.yaml" };
+        file(root, "policy.path", policy, example)?;
     }
     if let Some(webhook) = &config.webhook {
         file(root, "webhook.configFile", &webhook.config_file, "audit-webhook.conf")?;
@@ -55,17 +58,29 @@ pub(super) fn check_paths(root: &Root, config: &Config, paths: &Paths) -> Result
     config.storage.bind().map_or(Ok(()), |path| directory(root, "storage.bind", path))
 }
 
+/// `example`: the path of a file that may be meant, or its name in the directory.
+///
 /// # Errors
 ///
 /// A setting that must name a file names a directory (a [`Misuse`]).
 pub(super) fn file(root: &Root, setting: &str, path: &str, example: &str) -> Result<()> {
     match root.stat(path) {
-        Ok(Some(entry)) if entry.kind == FileKind::Directory => Err(Misuse(format!(
-            "{}: {setting} names this directory; name a file in it, such as {}/{example}",
-            root.shown(path),
-            path.trim_end_matches('/')
-        ))
-        .into()),
+        Ok(Some(entry)) if entry.kind == FileKind::Directory => {
+            let shown = root.shown(path);
+            let directory = path.trim_end_matches('/');
+            let is_named_as_file = directory.rsplit('/').next().is_some_and(|name| name.contains('.'));
+            Err(Misuse(match (is_named_as_file, example.starts_with('/')) {
+                (true, _) => format!(
+                    "{shown}: {setting} names this directory, where a file must be; if nothing needs it, move it away, or \
+                     name another file in {setting}"
+                ),
+                (false, true) => format!("{shown}: {setting} names this directory; name a file, such as {example}"),
+                (false, false) => {
+                    format!("{shown}: {setting} names this directory; name a file in it, such as {directory}/{example}")
+                }
+            })
+            .into())
+        }
         // Whoever reads it says what is wrong.
         _ => Ok(()),
     }

@@ -19,14 +19,14 @@ use crate::node::apiserver::{self, Processes, Tail};
 use crate::node::hidden::{self, Hidden, Hide};
 use crate::node::kubectl::{self, Answer};
 use crate::node::leaving::Traces;
-use crate::node::lock::Lock;
+use crate::node::lock::{self, Lock};
 use crate::node::outgoing::{EventSink, Outgoing};
 use crate::node::pod::{self, Container, Log, Starts};
 use crate::node::root::Root;
 use crate::node::{in_force, kubelet, observe, obstacle, pending, restore, transaction};
 use crate::plan::in_force::{State, judge};
 use crate::plan::obstacle::meet_back;
-use crate::plan::proof::{NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, find_trace};
+use crate::plan::proof::{KUBELET_STOPPED, NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, find_trace};
 use crate::plan::way_back::{Around, Present, RollBack};
 use crate::plan::{Plan, Step, way_back};
 use crate::time;
@@ -47,6 +47,7 @@ const WRITTEN: Duration = Duration::from_secs(1);
 
 /// What happened to a manifest during the wait.
 const EDITED: &str = "changed the manifest during the wait, and the proof is about it as it is now";
+const AGAIN: &str = "; run kube-audit-bootstrap apply --wait 5m";
 const REMOVED: &str = "removed the audit flags from the manifest during the wait";
 
 const POLICY_FLAG: &str = "audit-policy-file";
@@ -96,8 +97,8 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
     }
     let proved = Watch::begin(root, &path, manifest.text, &Before::default())
         .and_then(|mut watch| watch.prove(root, limit))
-        .map_err(|error| explained(root, &path, error, &advice))?;
-    let warnings = doubts(root, &path, &advice);
+        .map_err(|error| explained(root, &path, error, &|state| advice(root, state)))?;
+    let warnings = doubts(root, &path, &|state| advice(root, state));
     // This is also the proof of an interrupted run. A run that still waits has the lock.
     if warnings.is_empty()
         && pending::unproved_set(root)?.is_some()
@@ -190,6 +191,10 @@ pub struct Watch {
     text: String,
     /// Another text that was seen at the path, and since when. An editor may still be writing it.
     next: Option<(String, Instant)>,
+    /// What is wrong with what is at the path, since when, and whether that was told.
+    wrong: Option<(String, Duration, bool)>,
+    /// It was told that the API server can't write an event.
+    told_lost: bool,
     auditing: Auditing,
     /// The container of the API server.
     container: Container,
@@ -244,6 +249,8 @@ impl Watch {
             auditing: read_auditing(path, &text)?,
             text,
             next: None,
+            wrong: None,
+            told_lost: false,
             starts: Starts::since(&container.logs(), before.since),
             container,
             policy: None,
@@ -313,21 +320,13 @@ impl Watch {
         }
         loop {
             let Processes { api_servers: processes, has_kubelet: kubelet } = self.container.processes();
-            match self.reread(root)? {
-                Reread::Same => {}
-                Reread::Changed => {
-                    progress(start.elapsed(), &format!("{}: something else {EDITED}", self.path));
-                    let Auditing { flags, words, .. } = self.auditing.clone();
-                    proof.begin_again((flags, words), self.wants_event(), &processes, start.elapsed());
-                }
-                Reread::Changes(why) if start.elapsed() > limit => bail!("{}: {why}", self.path),
-                Reread::Changes(_) => {
-                    thread::sleep(PAUSE);
-                    continue;
-                }
+            if !self.has_manifest(root, &mut proof, &processes, start.elapsed(), limit)? {
+                thread::sleep(PAUSE);
+                continue;
             }
             let seen = self.look(root, &proof, processes, kubelet);
             let after = start.elapsed();
+            self.tell_lost(&proof, &seen, after);
             match proof.next(&seen, after) {
                 Next::Reached(reached) => progress(after, reached.reached()),
                 Next::Proved => {
@@ -335,6 +334,7 @@ impl Watch {
                         Evidence::Rare => progress(after, "nothing that its policy records has happened yet"),
                         _ => progress(after, proof.stage().reached()),
                     }
+                    self.tell_of_webhook(after);
                     let process = proof.process().cloned().context("the API server is gone")?;
                     let evidence = match self.evidence {
                         // The program could make no request.
@@ -355,18 +355,61 @@ impl Watch {
                         drain.as_secs_f64()
                     ),
                 ),
+                Next::Ask => self.outgoing.iter_mut().for_each(|(outgoing, _)| outgoing.ask()),
                 Next::End => self.end_outgoing(after),
+                Next::NoKubelet => progress(after, &format!("{KUBELET_STOPPED}; waiting for it")),
                 Next::Show(back) => {
                     self.show()?;
                     progress(start.elapsed(), back.reason());
                 }
                 Next::Wait => thread::sleep(if self.hidden.is_some() { SHORT_PAUSE } else { PAUSE }),
                 Next::Failed(why) => {
-                    let heard = self.heard.take().map(|heard| format!(" ({heard})")).unwrap_or_default();
-                    bail!("{why}{heard}{}", self.last_words(&seen.processes))
+                    // Its own words say more than what was heard of it.
+                    let heard = || self.heard.as_ref().map(|heard| format!(" ({heard})"));
+                    let more = self.last_words(&seen.processes).or_else(heard).unwrap_or_default();
+                    bail!("{why}{more}")
                 }
             }
         }
+    }
+
+    /// Whether there is a manifest that counts; the proof is about that. What is wrong with it is told as soon as it
+    /// lasts.
+    ///
+    /// # Errors
+    ///
+    /// As [`Watch::reread`]; or it is wrong at the end of the wait.
+    fn has_manifest(
+        &mut self,
+        root: &Root,
+        proof: &mut Proof,
+        processes: &[Process],
+        after: Duration,
+        limit: Duration,
+    ) -> Result<bool> {
+        let was = self.wrong.take();
+        match self.reread(root)? {
+            Reread::Same if was.as_ref().is_some_and(|(.., is_told)| *is_told) => {
+                progress(after, &format!("{}: the manifest is as it was again", self.path));
+            }
+            Reread::Same => {}
+            Reread::Changed => {
+                progress(after, &format!("{}: something else {EDITED}", self.path));
+                let Auditing { flags, words, .. } = self.auditing.clone();
+                proof.begin_again((flags, words), self.wants_event(), processes, after);
+            }
+            Reread::Changes(why) if after > limit => bail!("{}: {why}", self.path),
+            Reread::Changes(why) => {
+                let (why, since, is_told) = was.filter(|(was, ..)| *was == why).unwrap_or((why, after, false));
+                let lasts = after >= since + WRITTEN;
+                if lasts && !is_told {
+                    progress(after, &format!("{}: {why}; the wait goes on", self.path));
+                }
+                self.wrong = Some((why, since, is_told || lasts));
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn end_outgoing(&mut self, after: Duration) {
@@ -384,6 +427,7 @@ impl Watch {
 
     /// What can be seen at this moment.
     fn look(&mut self, root: &Root, proof: &Proof, processes: Vec<Process>, kubelet: bool) -> Sight {
+        self.outgoing.iter_mut().for_each(|(outgoing, _)| outgoing.look());
         let listens = self.outgoing.as_ref().is_some_and(|(outgoing, _)| outgoing.listens());
         let starts = self.starts.count(&self.container.logs());
         let ended = if processes.is_empty() { self.newest_words(&processes) } else { None };
@@ -457,7 +501,7 @@ impl Watch {
         (self.container, self.auditing, self.text, self.next) = (container, auditing, now, None);
         if !self.is_return {
             if !self.auditing.flags.contains_key(POLICY_FLAG) {
-                bail!("{}: something else {REMOVED}; run kube-audit-bootstrap apply --wait 5m", self.path);
+                bail!("{}: something else {REMOVED}{AGAIN}", self.path);
             }
             self.find_events(root)?;
         }
@@ -507,6 +551,24 @@ impl Watch {
         is_rare
     }
 
+    /// Says that a webhook beside the log is not looked at.
+    fn tell_of_webhook(&self, after: Duration) {
+        if self.wants_event() && !self.is_return && self.auditing.flags.contains_key("audit-webhook-config-file") {
+            progress(after, "its events go to a webhook, too; the program can't see whether they arrive there");
+        }
+    }
+
+    /// Says once that the API server can't write its events: a policy of rare events may ask for no other one.
+    fn tell_lost(&mut self, proof: &Proof, seen: &Sight, after: Duration) {
+        if self.told_lost || self.is_return || proof.stage() != ProofStage::Event || seen.event {
+            return;
+        }
+        if let Some(words) = pod::newest_words(self.new_logs(), &|_| true) {
+            self.told_lost = true;
+            progress(after, &format!("it can't write an event, and nothing is proved until it does: {words}"));
+        }
+    }
+
     /// Reads on in the log; for standard output, in what the container of this process wrote.
     fn read_events(&mut self, root: &Root, process: &Process) {
         let (tail, is_mixed) = match &mut self.source {
@@ -542,8 +604,8 @@ impl Watch {
     }
 
     /// The same, as the end of a message.
-    fn last_words(&self, processes: &[Process]) -> String {
-        self.newest_words(processes).map_or_else(String::new, |words| format!("; its last message: {words}"))
+    fn last_words(&self, processes: &[Process]) -> Option<String> {
+        self.newest_words(processes).map(|words| format!("; its last message: {words}"))
     }
 }
 
@@ -602,7 +664,8 @@ impl Before {
             // An API server that ends each time that it starts.
             None => drain.filter(|_| processes.is_empty()).and(container).map(|own| Traces::of_pods(&own.uids())),
         };
-        let hide = traces.and_then(|traces| {
+        // Without a kubelet, nothing would see that it is hidden, and nothing sees the new one at once.
+        let hide = traces.filter(|_| apiserver::kubelet_start().is_some()).and_then(|traces| {
             let ends =
                 outgoing.as_ref().map_or_else(Vec::new, |(outgoing, drain)| guard::words_of(outgoing, *drain));
             let hide = Hide::of(root, path, traces, ends);
@@ -674,8 +737,11 @@ fn doubts(root: &Root, path: &str, advice: &dyn Fn(State) -> &'static str) -> Ve
 }
 
 /// What to do about an API server that runs with something else.
-fn advice(state: State) -> &'static str {
+fn advice(root: &Root, state: State) -> &'static str {
     match state {
+        State::Differs | State::Pending if lock::is_held(root) => {
+            "; another run works at this moment: wait for it to end (fuser names it), then run verify again"
+        }
         State::Differs => "; run kube-audit-bootstrap apply --wait 5m, which restarts it",
         State::Pending => "; the kubelet is about to restart it",
         State::Ok | State::Starting | State::Silent | State::Unknown => "",
@@ -786,6 +852,8 @@ pub fn prove_or_go_back(
     if read().is_ok_and(|now| written.is_some_and(|written| now != written)) {
         progress(start.elapsed(), &format!("{why}; waiting for the API server of the manifest that is there now"));
         if returned(Before::default()).is_ok() {
+            // The advice comes at the end.
+            let why = why.replace(AGAIN, "");
             bail!(
                 "{why}; the API server of the manifest that is there now answers, so nothing is rolled back; look at {path}, \
                  and run apply --wait 5m, or restore {id} to put back what this run changed"
@@ -835,7 +903,8 @@ pub fn prove_or_go_back(
         pending::mark_rollback(root, None)?;
     }
     let problems: Vec<_> = [returned.map(drop), cluster].into_iter().filter_map(Result::err).collect();
-    Ok(Verdict::PutBack(format!("{why}; {}", how_it_ended(path, id, &but, &problems))))
+    let is_gone = matches!(root.look(path), Ok(None));
+    Ok(Verdict::PutBack(format!("{why}; {}", how_it_ended(path, id, &but, &problems, is_gone))))
 }
 
 /// What a rollback says that could put back nothing but the manifest.
@@ -847,9 +916,14 @@ fn manifest_alone(error: &anyhow::Error, returned: Result<()>) -> String {
     format!("only the manifest could be rolled back ({error:#}), and {api_server}")
 }
 
-/// What a rollback of the backup `id` says at its end. `but`: the exceptions.
-fn how_it_ended(path: &str, id: &str, but: &str, problems: &[anyhow::Error]) -> String {
+/// What a rollback of the backup `id` says at its end. `but`: the exceptions. `is_gone`: there is no manifest, because
+/// something else removed it.
+fn how_it_ended(path: &str, id: &str, but: &str, problems: &[anyhow::Error], is_gone: bool) -> String {
     match problems {
+        _ if is_gone => format!(
+            "the node's files are as they were before {id}{but}; no API server runs without its manifest: run \
+             kube-audit-bootstrap restore {id} --force, which puts {path} back as it was before {id}"
+        ),
         [] => format!("everything is as it was before {id}{but}, and the API server answers again"),
         problems => format!(
             "the node's files are as they were before {id}{but}; but there are problems: {}; look at the kubelet's log and \
@@ -873,7 +947,7 @@ fn put_back(root: &Root, path: &str, id: &str, drain: Option<Duration>) -> Resul
     let present = manifest.as_ref().map_or(Present::Absent, |manifest| Present::Text(&manifest.text));
     let is_in_cluster = restore.cluster_stays.is_some()
         || restore.changes.iter().any(|change| matches!(change, Change::WriteCluster { .. }));
-    let real = |path: &str| root.real(path).unwrap_or_else(|_| path.to_owned());
+    let real = |path: &str| root.leads_to(path).unwrap_or_else(|| path.to_owned());
     let beside = super::restore::beside(root, kubelet::Kubelet::of(root).ok().as_ref(), path, manifest.as_ref());
     let around = Around { beside: &beside, kubeadm: &[], real: &real };
     let mut back = way_back::roll_back(restore, path, present, &around);

@@ -77,7 +77,11 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Resul
     if lock.is_some() {
         hidden::unhide(root, &manifest_path).map_err(told).unwrap_or_default();
     }
-    let back = restore::look(root, terms.id.as_deref())?;
+    let reached = match &terms.id {
+        Some(_) => None,
+        None => reached(root)?,
+    };
+    let back = restore::look(root, terms.id.as_deref().or(reached.as_deref()))?;
     let undoes_restore = back.sets.last().is_some_and(|set| set.why.is_restore());
     let read = root.text(&manifest_path).map_err(told);
     let present = match &read {
@@ -87,7 +91,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Resul
         Ok(_) | Err(_) => Present::Unknown,
     };
     let manifest = read.as_ref().ok().and_then(Option::as_ref);
-    let real = |path: &str| root.real(path).unwrap_or_else(|_| path.to_owned());
+    let real = |path: &str| root.leads_to(path).unwrap_or_else(|| path.to_owned());
     let around = Around {
         beside: &beside(root, kubelet.as_ref(), &manifest_path, manifest),
         kubeadm: &kubeadm_files(root, config.as_ref()),
@@ -102,7 +106,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Resul
     let mut restore = planned(terms.force);
     if !restore.foreign.is_empty() && !terms.force {
         if !terms.dry_run {
-            bail!(refusal(&root.program(), &restore.foreign, terms.id.as_deref()));
+            bail!(refusal(&root.program(), &restore.foreign, terms.id.as_deref(), undoes_restore));
         }
         // What --force would do.
         let foreign = restore.foreign;
@@ -113,30 +117,58 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Resul
         restore.notes.push(goes_on(root, &manifest_path, &refusal));
     }
     let starts = judge(root, &manifest_path, present, &restore.changes);
-    let Restore { sets, mut changes, foreign, shared, gone, mut notes, .. } = restore;
+    let Restore { sets, mut changes, foreign, shared, mut gone, mut notes, .. } = restore;
     notes.extend(tell_of_start(root, terms, starts)?);
-    let obstacles = obstacle::of_changes(root, &changes)?;
-    let (stay, met) = meet_back(&mut changes, obstacles, &root.on_machine());
-    notes.extend(stay.into_iter().map(|(_, note)| note));
-    match met {
-        Err(why) if terms.dry_run => notes.push(format!("restore would put nothing back: {why}")),
-        Err(why) => bail!("nothing was put back: {why}"),
-        Ok(()) => {}
-    }
+    notes.extend(meet(root, &mut changes, terms.dry_run)?);
+    let is_whole = gone.is_empty();
+    warn_of_manifest(root, &manifest_path, &mut gone, &sets);
     notes.extend(tell_of_others(&foreign, &shared, &gone, terms.force));
-    let (backup, is_whole) = match terms.dry_run {
-        true => (None, gone.is_empty()),
-        false => {
-            let (backup, is_done) = execute(root, &mut changes, &manifest_path)?;
-            (backup, is_done && gone.is_empty())
-        }
+    let (backup, is_done) = match terms.dry_run {
+        true => (None, true),
+        false => execute(root, &mut changes, &manifest_path)?,
     };
     let is_in_place = || config.is_some_and(|config| is_in_place(root, config));
     if let Some(id) = backup.as_deref().filter(|_| undoes_restore && is_in_place()) {
         allow_boots(root, id);
     }
     notes.extend(closing(root, &sets, changes.is_empty() && terms.id.is_none(), backup.is_some()));
-    Ok(Restored { sets, changes, notes, backup, is_whole })
+    Ok(Restored { sets, changes, notes, backup, is_whole: is_whole && is_done })
+}
+
+/// What becomes of the changes that something is in the way of, for people.
+///
+/// # Errors
+///
+/// Nothing can be put back.
+fn meet(root: &Root, changes: &mut Vec<Change>, dry_run: bool) -> Result<Vec<String>> {
+    let obstacles = obstacle::of_changes(root, changes)?;
+    let (stay, met) = meet_back(changes, obstacles, &root.on_machine());
+    let mut notes: Vec<String> = stay.into_iter().map(|(_, note)| note).collect();
+    match met {
+        Err(why) if dry_run => notes.push(format!("restore would put nothing back: {why}")),
+        Err(why) => bail!("nothing was put back: {why}"),
+        Ok(()) => {}
+    }
+    Ok(notes)
+}
+
+/// The oldest run before which the node is, if the newest run was a restore: the ID of its backup. The way back to a
+/// newer run would lead forward.
+fn reached(root: &Root) -> Result<Option<String>> {
+    let sets = backup::list(root)?;
+    if !sets.first().is_some_and(|newest| newest.why.is_way_back()) {
+        return Ok(None);
+    }
+    let runs = sets.iter().rev().filter(|set| !set.why.is_way_back());
+    for set in runs {
+        // A way back that can't be looked at is no matter of a restore that nobody asked to go so far.
+        let Ok(back) = restore::look(root, Some(&set.id)) else { continue };
+        let way = way_back::plan(&back, false);
+        if way.changes.is_empty() && way.foreign.is_empty() && way.gone.is_empty() {
+            return Ok(Some(set.id.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// What is said of an API server that does not start after the restore.
@@ -148,8 +180,7 @@ fn tell_of_start(root: &Root, terms: &RestoreTerms, starts: Result<(), Unstarted
     let Err(Unstarted { is_new, why }) = starts else { return Ok(None) };
     Ok(Some(match is_new {
         false => format!("the API server does not start: {why}"),
-        // In an image, no API server stops now.
-        true if terms.force || !root.is_host() => format!("the API server will not start: {why}"),
+        true if terms.force => format!("the API server will not start: {why}"),
         true => {
             let why = cannot_start(&root.program(), &why, terms.id.as_deref());
             if !terms.dry_run {
@@ -212,10 +243,10 @@ pub(super) struct Unstarted {
 /// Judges whether the API server starts after `changes`. `present`: the manifest before.
 pub(super) fn judge(root: &Root, path: &str, present: Present<'_>, changes: &[Change]) -> Result<(), Unstarted> {
     let kind = |path: &str| root.stat(path).ok().flatten().map(|entry| entry.kind);
-    let real = |path: &str| root.real(path).unwrap_or_else(|_| path.to_owned());
+    let real = |path: &str| root.leads_to(path).unwrap_or_else(|| path.to_owned());
     let sight =
         Sight { file: &|path| observe::named_file(root, path), kind: &kind, real: &real, live: root.is_host() };
-    let text = match way_back::written(changes, path) {
+    let text = match way_back::written(changes, path, &real) {
         Some(text) => text,
         None => present.text().map(str::to_owned),
     };
@@ -253,9 +284,22 @@ pub(super) fn beside(root: &Root, kubelet: Option<&Kubelet>, path: &str, manifes
 fn forget_rollback(root: &Root, manifest: &str) {
     match pending::unfinished_rollback(root, manifest) {
         Ok(Some(_)) => pending::end(root, manifest),
+        // What a boot left to be proved is put back.
+        Ok(None) if matches!(pending::unproved_set(root), Ok(None)) => pending::end(root, manifest),
         Ok(None) => {}
         Err(error) => log::warn!("{error:#}; run kube-audit-bootstrap restore again"),
     }
+}
+
+/// Warns of a manifest among the files that are gone, with the command that puts it back, and takes it out of them.
+fn warn_of_manifest(root: &Root, manifest: &str, gone: &mut Vec<String>, sets: &[String]) {
+    let Some(at) = gone.iter().position(|path| path == manifest) else { return };
+    gone.remove(at);
+    let (program, id) = (root.program(), sets.last().map(String::as_str).unwrap_or_default());
+    log::warn!(
+        "{manifest}: something else removed the manifest since, and no API server runs without it; to put it back, run \
+         {program} restore {id} --force"
+    );
 }
 
 /// What is said of the files that somebody else changed or removed.
@@ -308,15 +352,20 @@ fn older(root: &Root, sets: &[String]) -> Result<Option<String>> {
 }
 
 /// Why nothing is put back, whose change it is that stands there, and what to do. `id`: the backup that was named.
-fn refusal(program: &str, foreign: &[Foreign], id: Option<&str>) -> String {
+/// `undoes_restore`: it is that of a restore, so the settings would come back.
+fn refusal(program: &str, foreign: &[Foreign], id: Option<&str>, undoes_restore: bool) -> String {
     let list: Vec<_> = foreign.iter().map(Foreign::to_string).collect();
     let until = foreign.iter().filter_map(|foreign| foreign.until.as_ref()).max();
     let until = until
         .map(|id| format!(" to undo only the runs after that change, run {program} restore {id};"))
         .unwrap_or_default();
     let id = id.map(|id| format!(" {id}")).unwrap_or_default();
+    let again = match undoes_restore {
+        true => format!(" to have the audit settings in what stands there now, run {program} apply;"),
+        false => String::new(),
+    };
     format!(
-        "{}; nothing was put back:{until} to see what would be undone, run {program} restore{id} --dry-run; to undo \
+        "{}; nothing was put back:{until}{again} to see what would be undone, run {program} restore{id} --dry-run; to undo \
          what something else changed, too, run {program} restore{id} --force",
         list.join("; ")
     )

@@ -14,7 +14,7 @@ use crate::facts::repairs::RepairHistory;
 use crate::facts::server::{Lost, Process};
 use crate::node::pod::Container;
 use crate::node::root::stays_wrong;
-use crate::node::{apiserver, backup, healing, hidden, kubelet, observe, pending};
+use crate::node::{apiserver, backup, healing, hidden, kubelet, lock, observe, pending};
 use crate::plan::{LogStorage, Plan, Role, Step};
 use crate::wiring::manifest;
 
@@ -23,8 +23,12 @@ use crate::wiring::manifest;
 pub struct Report {
     pub plan: Plan,
     pub backups: Vec<Set>,
+    /// The IDs of the backups that can't be read.
+    pub unreadable: Vec<String>,
     /// A run was interrupted, or is under way.
     pub interrupted: bool,
+    /// A run is under way.
+    pub works: bool,
     /// Self-healing is enabled.
     pub heals: bool,
     /// The repairs since the last `apply`.
@@ -55,13 +59,18 @@ pub fn status(mut run: Run<'_>) -> Result<Report> {
     let asks_cluster = run.config.cluster;
     run.config.cluster &= away.is_none();
     let mut plan = run.survey().or_else(|error| match error.downcast::<Unplannable>() {
-        Ok(unplannable) => Ok(Plan::unread(unplannable.role, unplannable.why)),
+        Ok(unplannable) => {
+            let (version, version_source) = unplannable.version;
+            Ok(Plan { version, version_source, ..Plan::unread(unplannable.role, unplannable.why) })
+        }
         // What is at one of the paths is wrong, and stays so.
         Err(error) if stays_wrong(&error) && !error.is::<Misuse>() => {
             Ok(Plan::unread(role_by_names(&run)?, format!("{error:#}")))
         }
         Err(error) => Err(error),
     })?;
+    // Nothing is written yet, so only what is there now can be in force.
+    plan.in_force = std::mem::take(&mut plan.in_force_now);
     if let Some(away) = away.as_ref().filter(|_| plan.role == Role::ControlPlane) {
         let path = kubelet::manifest_path(root, &run.config)?;
         let age = root.written(&path).and_then(|written| SystemTime::now().duration_since(written).ok());
@@ -75,11 +84,12 @@ pub fn status(mut run: Run<'_>) -> Result<Report> {
         Ok(path) => pending::unfinished_rollback(root, &path)?,
         Err(_) => None,
     };
-    plan.tell_replaced_policy();
     Ok(Report {
         left_in_cluster: unfinished.or_else(|| is_back.then(|| edit_of_cluster(&backups)).flatten()),
         backups,
+        unreadable: backup::unreadable(root)?,
         interrupted: backup::is_unfinished(root)?,
+        works: lock::is_held(root),
         heals: healing::is_enabled(root),
         history,
         unproved: pending::unproved_set(root)?.map(|set| set.id),
@@ -159,6 +169,7 @@ impl Report {
         plan.is_empty()
             && plan.refusal.is_none()
             && !self.interrupted
+            && plan.cluster_fault.is_none()
             && plan.in_force.is_settled()
             && has_room
             && self.left_in_cluster.is_none()

@@ -81,6 +81,18 @@ fn mount(line: &str) -> Option<Mount> {
     })
 }
 
+/// The line of a file system table (fstab(5)) that mounts something at `path`, and what it mounts. If several do, the last
+/// one.
+pub fn in_fstab(text: &str, path: &str) -> Option<(usize, String)> {
+    let entries = text.lines().enumerate().filter_map(|(at, line)| {
+        let mut words = line.split_whitespace();
+        let what = words.next().filter(|what| !what.starts_with('#'))?;
+        let point = plain(words.next()?);
+        (point.trim_end_matches('/') == path).then(|| (at + 1, plain(what)))
+    });
+    entries.last()
+}
+
 /// A text with its octal escapes resolved: `\040` is a blank, `\011` a tab, `\012` a newline, `\134` a backslash,
 /// `\043` a number sign.
 fn plain(text: &str) -> String {
@@ -128,6 +140,15 @@ mod tests {
 
     fn point(text: &str, path: &str) -> Option<(u32, String)> {
         covering(&parse(text).unwrap(), path).map(|mount| (mount.id, mount.file_system.clone()))
+    }
+
+    #[test]
+    fn the_last_line_of_a_table_counts() {
+        let text = "# /dev/a /logs\n/dev/b /logs ext4\n\nLABEL=c\\040d /my\\040logs/ ext4 defaults 0 2\nUUID=1 /logs xfs\n";
+        for (path, expected) in [("/logs", Some((5, "UUID=1"))), ("/my logs", Some((4, "LABEL=c d"))), ("/", None)]
+        {
+            assert_eq!(in_fstab(text, path), expected.map(|(line, what)| (line, what.to_owned())), "{path}");
+        }
     }
 
     #[test]

@@ -113,6 +113,21 @@ pub fn files(source: &MountSource, directory: &str) -> [(String, String); 2] {
     [(format!("{UNITS}/{}", name(directory)), unit), (format!("{UNITS}/{KUBELET_DROP_IN}"), drop_in)]
 }
 
+/// Whether a file of this program is one that it writes, for some source and directory. If not, somebody has edited it.
+pub fn is_as_written(text: &str) -> bool {
+    let value =
+        |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(|value| value.replace("%%", "%"));
+    let what = value("What=").unwrap_or_default();
+    let source = match value("Type=").as_deref() {
+        Some("ext4") => MountSource::Device { name: what, format: Some(FileSystem::Ext4) },
+        Some("xfs") => MountSource::Device { name: what, format: Some(FileSystem::Xfs) },
+        Some("auto") => MountSource::Device { name: what, format: None },
+        _ => MountSource::Bind(what),
+    };
+    let directory = value("Where=").or_else(|| value("RequiresMountsFor=")).unwrap_or_default();
+    files(&source, &directory).iter().any(|(_, made)| made == text)
+}
+
 /// A path as a unit file needs it: a percent sign would begin a specifier, so it is doubled.
 fn specifiers(text: &str) -> String {
     text.replace('%', "%%")
@@ -178,6 +193,25 @@ mod tests {
         }
         assert_eq!(drop_in_path, "/etc/systemd/system/kubelet.service.d/20-audit-log.conf");
         assert!(drop_in.ends_with("\n[Unit]\nRequiresMountsFor=/var/log/kubernetes/audit\n"), "{drop_in}");
+    }
+
+    #[test]
+    fn an_edit_of_a_written_file_is_seen() {
+        let device = |name: &str, format| MountSource::Device { name: name.to_owned(), format };
+        for source in [
+            MountSource::Bind("/data/50%".to_owned()),
+            device("LABEL=a b", None),
+            device("/dev/disk/by-id/x", Some(FileSystem::Ext4)),
+            device("UUID=1", Some(FileSystem::Xfs)),
+        ] {
+            for (path, text) in files(&source, "/var/log/5%") {
+                assert!(is_as_written(&text), "{text}");
+                for edited in [format!("{text}# mine\n"), text.replace("Mount", "Mounted"), text.replace(NOTE, "")]
+                {
+                    assert!(!is_as_written(&edited), "{path}: {edited}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What kubeadm's patches give the API server beside the configuration file: an edit of that file counts with it.
 
-use super::mounts::{NeededMount, Place, Present, place_of};
+use super::mounts::NeededMount;
+use super::present::{Place, Present, place_of};
 
 /// The audit flags and the mounts of the API server that patches set or change.
 #[derive(Clone, Debug, Default)]

@@ -4,9 +4,10 @@ use super::beside::Beside;
 use super::command::{expand, variables};
 use super::manifest::must_exist;
 use super::mounts::{
-    Match, NeededMount, Present, find_match, free_name, has_value, is_true, serves, tell_left_over,
-    tell_of_unknown_paths, to_wired, with_names,
+    Match, NeededMount, find_match, free_name, has_value, is_true, serves, tell_left_over, tell_of_unknown_paths,
+    to_wired, with_names,
 };
+use super::present::Present;
 use super::references::{self, Container, Question, Verdict, missing_mounts, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
@@ -97,6 +98,13 @@ const KINDS: &[&str] = &[
 ];
 
 impl KubeadmFile {
+    /// Does the file configure an upgrade?
+    pub fn has_upgrade(&self) -> bool {
+        let is_of_kind =
+            |document: &Document| document.root.get("kind").and_then(Node::str) == Some("UpgradeConfiguration");
+        self.documents.iter().any(is_of_kind)
+    }
+
     /// Where the file names the patches that `kubeadm init` applies.
     pub fn place_of_patches(&self) -> Position {
         let named = self.patches.iter().find(|named| named.user == PatchUser::Init);
@@ -498,7 +506,13 @@ pub fn judge(text: &str, question: &Question<'_>) -> Result<Verdict, Refusal> {
     else {
         return Ok(Verdict::default());
     };
-    let wanted = Wanted { flags: Vec::new(), off: Vec::new(), existing: Existing::Keep, files: Files::new() };
+    let wanted = Wanted {
+        flags: Vec::new(),
+        off: Vec::new(),
+        existing: Existing::Keep,
+        files: Files::new(),
+        shown: Vec::new(),
+    };
     let edits = KubeadmEdits::new(root, shape_of(api), &wanted, &file.beside)?;
     let flags = flags::from_pairs(edits.present_flags.iter().cloned());
     let present = edits.present_mounts;
@@ -883,7 +897,7 @@ mod tests {
     fn wired(version: &str, rest: &str, existing: Existing, flags: &[(&str, &str)]) -> Result<String, Refusal> {
         let text = format!("apiVersion: kubeadm.k8s.io/{version}\nkind: ClusterConfiguration\n{rest}");
         let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let wanted = Wanted { flags, off: Vec::new(), existing, files: Files::new() };
+        let wanted = Wanted { flags, off: Vec::new(), existing, files: Files::new(), shown: Vec::new() };
         let head = text.len() - rest.len();
         Ok(wire(&text, &read(&text, "", Reader::Init)?, &wanted, None)?.text[head..].to_owned())
     }
@@ -982,6 +996,7 @@ mod tests {
                 off: Vec::new(),
                 existing: Existing::Replace,
                 files: Files::new(),
+                shown: Vec::new(),
             };
             let wired = file.and_then(|file| wire(&text, &file, &wanted, None));
             assert_eq!(wired.is_ok(), is_wired, "{text}");

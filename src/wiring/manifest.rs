@@ -2,9 +2,10 @@
 
 use super::command::{Arg, CommandLine, command_line, runs_api_server};
 use super::mounts::{
-    Match, NeededMount, Place, Present, find_match, free_name, has_value, is_known, is_true, needed_mounts,
-    place_of, serves, tell_left_over, tell_of_unknown_paths, to_wired, with_names,
+    Match, NeededMount, find_match, free_name, has_value, is_known, is_true, needed_mounts, serves,
+    tell_left_over, tell_of_unknown_paths, to_wired, with_names,
 };
+use super::present::{Place, Present, place_of};
 use super::references::{self, Container, Question, Verdict, missing_mounts, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags::{self, Flags};
@@ -253,6 +254,30 @@ fn line_and_mounts(text: &str) -> Result<(CommandLine, Vec<Present>), Refusal> {
 
 fn flags_of(args: Vec<Arg>) -> Flags {
     flags::from_pairs(args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)))
+}
+
+/// What kubeadm's files need, so that kubeadm makes the API server again that a manifest keeps.
+///
+/// # Errors
+///
+/// kubeadm's files can't say what the manifest says: why, and what to do.
+pub fn kept(wanted: &Wanted, manifest: &Wired) -> Result<Wanted, String> {
+    let (_, shown) = contents(&manifest.text).map_err(|refusal| refusal.to_string())?;
+    for flag in ["audit-policy-file", "audit-log-path", "audit-webhook-config-file"] {
+        let Some(path) = manifest.flags.get(flag).filter(|path| path.starts_with('/')) else { continue };
+        let (why, advice) = match place_of(&shown, path) {
+            _ if !is_known(path) => ("a path that only the kubelet knows", "write the path without a variable"),
+            Place::Pod(by) => (by.elsewhere(), "mount a directory of the host there (hostPath)"),
+            Place::Image | Place::Host(..) => continue,
+        };
+        return Err(format!(
+            "--{flag}={path} is {why}, and kubeadm can't make such an API server again: the next kubeadm upgrade \
+             changes these audit settings; to keep them, {advice}"
+        ));
+    }
+    let mut kept = Wanted { shown, ..wanted.clone() };
+    kept.set(&manifest.flags);
+    Ok(kept)
 }
 
 /// The flags of the API server, each with the value that counts, and its mounts.
@@ -654,7 +679,8 @@ impl ManifestEdits<'_> {
         } else if node.get("subPath").is_some() || node.get("subPathExpr").is_some() {
             return Err(Refusal::new(
                 node.position,
-                "the settings need the path of this mount, but it has a subPath; remove this mount",
+                "the settings need the path of this mount, but it has a subPath; remove this mount, or, if it shows the right \
+                 file, use --existing keep",
             ));
         } else if let Some(volume) = volume.filter(is_moved) {
             let at = ["spec", "volumes"].map(PathStep::from).to_vec();
@@ -991,7 +1017,8 @@ mod tests {
     /// A manifest after an edit that gives its API server these flags.
     fn wired_with(text: &str, flags: &[(&str, &str)]) -> Result<String, Refusal> {
         let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let wanted = Wanted { flags, off: Vec::new(), existing: Existing::Replace, files: Files::new() };
+        let wanted =
+            Wanted { flags, off: Vec::new(), existing: Existing::Replace, files: Files::new(), shown: Vec::new() };
         wire(text, &read(text)?, &wanted, None).map(|wired| wired.text)
     }
 
@@ -1054,7 +1081,13 @@ mod tests {
         ] {
             let text = pod_of(&format!("{{containers: [{marked}]}}"));
             let off = vec!["audit-log-compress".to_owned()];
-            let wanted = Wanted { flags: Vec::new(), off, existing: Existing::Replace, files: Files::new() };
+            let wanted = Wanted {
+                flags: Vec::new(),
+                off,
+                existing: Existing::Replace,
+                files: Files::new(),
+                shown: Vec::new(),
+            };
             let before = text.replace('^', "");
             let wired = wire(&before, &read(&before).unwrap(), &wanted, None).map(|wired| wired.text);
             assert_eq!(wired, Ok(text.replace('^', added)), "{marked}");
@@ -1115,7 +1148,13 @@ mod tests {
         ] {
             let text = pod(mounts, other);
             let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-            let wanted = Wanted { flags, off: Vec::new(), existing: Existing::Replace, files: Files::new() };
+            let wanted = Wanted {
+                flags,
+                off: Vec::new(),
+                existing: Existing::Replace,
+                files: Files::new(),
+                shown: Vec::new(),
+            };
             let notes = wire(&text, &read(&text).unwrap(), &wanted, None).unwrap().notes;
             let notes: Vec<_> = notes.iter().filter(|note| !note.contains("without a pause")).collect();
             assert_eq!(notes.len(), told.len(), "{mounts} {other}: {notes:?}");

@@ -21,6 +21,7 @@ mod mounts;
 pub mod patch;
 pub mod patches;
 pub mod pod;
+mod present;
 #[cfg(test)]
 mod property;
 pub mod references;

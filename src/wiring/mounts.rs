@@ -1,9 +1,10 @@
 //! The mounts that the settings need, and how existing mounts of a file serve them.
 
+use super::present::{Place, Present, place_of};
 use super::settings::{Refusal, Replaced, Wired};
 use crate::audit::flags::{self, Flags};
 use crate::config::Existing;
-use crate::path::{clean, innermost, is_within, log_directory_fault, parent};
+use crate::path::{clean, is_within, log_directory_fault, parent};
 use crate::yaml::edit::New;
 use crate::yaml::scalar::{Type, resolve};
 use crate::yaml::{Node, Position};
@@ -22,6 +23,8 @@ pub(super) struct NeededMount {
     pub old: Option<String>,
     /// The file had this flag before the edit.
     pub is_known: bool,
+    /// The API server's manifest has this mount.
+    pub is_shown: bool,
     /// The log file, if this is the mount of the log.
     pub log: Option<String>,
 }
@@ -58,7 +61,8 @@ pub(super) fn needed_mounts(flags: &Flags, before: &Flags) -> Vec<NeededMount> {
         let known = file(before).map(|old| of(&old).to_owned());
         let (is_known, old) = (known.is_some(), known.filter(|old| *old != path));
         let log = (name == "audit-log").then_some(opened);
-        Some(NeededMount { name, host: path.clone(), container: path, read_only, kind, old, is_known, log })
+        let host = path.clone();
+        Some(NeededMount { name, host, container: path, read_only, kind, old, is_known, is_shown: false, log })
     };
     fn same(path: &str) -> &str {
         path
@@ -111,75 +115,6 @@ pub(super) fn tell_of_unknown_paths(
         ));
     }
     Ok(())
-}
-
-/// A mount that a file has.
-#[derive(Clone, Debug)]
-pub(super) struct Present {
-    pub position: Position,
-    pub name: String,
-    pub container: String,
-    /// The path on the host, if it is one.
-    pub host: Option<String>,
-    pub read_only: bool,
-    /// The container runtime cannot create a mount point in it.
-    pub closed: bool,
-    /// It shows a directory of the host by an expression (`subPathExpr`).
-    pub by_expression: bool,
-}
-
-impl Present {
-    /// Where the mount shows its files, if `host` is not known.
-    pub fn elsewhere(&self) -> &'static str {
-        match self.by_expression {
-            true => "at a path of the host that only the kubelet knows (subPathExpr)",
-            false => "in a volume that is not a directory of the host",
-        }
-    }
-}
-
-/// Where a path of the API server's container lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place<'p> {
-    /// No mount covers it, so it lies in the container's image.
-    Image,
-    /// At this path of the host, by this mount.
-    Host(String, &'p Present),
-    /// By this mount in a volume that is not of the host, such as an emptyDir, or at a path of the host that only the
-    /// kubelet knows.
-    Pod(&'p Present),
-}
-
-impl Place<'_> {
-    /// The path on the host, if it is one.
-    pub fn on_host(self) -> Option<String> {
-        match self {
-            Place::Host(path, _) => Some(path),
-            Place::Image | Place::Pod(_) => None,
-        }
-    }
-}
-
-impl PartialEq for Present {
-    fn eq(&self, other: &Present) -> bool {
-        (self.position, &self.container) == (other.position, &other.container)
-    }
-}
-
-impl Eq for Present {}
-
-/// Where a path of the container lies: the mount with the longest path at or above it decides, because containerd and
-/// CRI-O make outer mounts before inner ones.
-pub(super) fn place_of<'p>(present: &'p [Present], path: &str) -> Place<'p> {
-    let path = clean(path);
-    let Some((index, rest)) = innermost(present.iter().map(|one| one.container.as_str()), &path) else {
-        return Place::Image;
-    };
-    let one = &present[index];
-    match &one.host {
-        None => Place::Pod(one),
-        Some(host) => Place::Host(clean(&format!("{host}/{rest}")), one),
-    }
 }
 
 /// How the existing mounts serve a needed one. The number is an index into them.
@@ -323,7 +258,8 @@ fn keep(mount: &NeededMount, place: &Place<'_>, notes: &mut Vec<String>) -> Resu
 fn match_anew(mount: &NeededMount, present: &[Present], log_flag: Position) -> Result<Match, Refusal> {
     let at =
         |path: &str| present.iter().enumerate().filter(move |(_, one)| one.container == path).collect::<Vec<_>>();
-    let (same, of_file) = (at(&mount.container), mount.log.as_deref().map(at).unwrap_or_default());
+    let log = mount.log.as_deref().filter(|log| *log != mount.container);
+    let (same, of_file) = (at(&mount.container), log.map(at).unwrap_or_default());
     if let [_, (_, second), ..] = same.as_slice() {
         return Err(Refusal::new(second.position, format!("{} is mounted twice; remove one", mount.container)));
     }
@@ -353,11 +289,12 @@ fn match_anew(mount: &NeededMount, present: &[Present], log_flag: Position) -> R
         let (path, parent, option) = (&mount.container, &by.container, mount.option());
         let reason = format!(
             "{path} needs its own mount below {parent}, but the container runtime cannot create its mount point in \
-             this mount; set {option} to a path that is not below {parent}"
+             this mount; set {option} to a path that is not below {parent}, or, if this mount shows the right file at \
+             {path}, use --existing keep"
         );
         return Err(Refusal::new(by.position, reason));
     }
-    if let Some(fault) = log_directory_fault(&mount.host).filter(|_| !mount.read_only) {
+    if let Some(fault) = log_directory_fault(&mount.host).filter(|_| !mount.read_only && !mount.is_shown) {
         let reason = format!(
             "no mount shows the log of --audit-log-path, so its events are lost at each restart of the API server, and \
              it can't stay where it is: it {fault}; set --audit-log-path to such a path, or remove `existing: keep`"
@@ -484,7 +421,7 @@ mod tests {
         let path = "/var/log/kubernetes/audit".to_owned();
         let (host, container, log) = (path.clone(), path, Some(LOG.to_owned()));
         let (name, kind) = ("audit-log", "DirectoryOrCreate");
-        NeededMount { name, host, container, read_only: false, kind, old: None, is_known, log }
+        NeededMount { name, host, container, read_only: false, kind, old: None, is_known, is_shown: false, log }
     }
 
     #[test]

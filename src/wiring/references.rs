@@ -6,7 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use super::mounts::{NeededMount, Place, Present, is_known, needed_mounts, place_of};
+use super::mounts::{NeededMount, is_known, needed_mounts};
+use super::present::{Place, Present, place_of};
 use super::settings::Wanted;
 use crate::audit::flags::Flags;
 use crate::audit::kubeconfig::{self, FileRole, Kubeconfig, absolute};
@@ -117,8 +118,43 @@ pub(super) fn wanted_mounts(
         let stays = || wanted.existing == Existing::Keep && !needs_mount(present, &wanted.files, &mount.container);
         mount.name != "audit-webhook" || webhook && !stays()
     });
-    mounts.extend(webhook_mounts(flags, wanted, present));
-    mounts
+    let mut named = webhook_mounts(flags, wanted, present);
+    // What the other settings mount is mounted already, unless an existing mount stays in its place.
+    let is_new = |mount: &&NeededMount| {
+        wanted.existing == Existing::Replace || place_of(present, mount.file()) == Place::Image
+    };
+    let serves =
+        |one: &NeededMount| mounts.iter().filter(is_new).any(|mount| is_within(&one.container, &mount.container));
+    named.retain(|one| !serves(one));
+    mounts.extend(named);
+    as_shown(mounts, &wanted.shown)
+}
+
+/// The same mounts, as those of a manifest that stays show their files. What such a manifest does not mount, such as a
+/// device, needs no mount.
+fn as_shown(mounts: Vec<NeededMount>, shown: &[Present]) -> Vec<NeededMount> {
+    let mut found: Vec<NeededMount> = Vec::new();
+    for mount in mounts {
+        let by = match place_of(shown, mount.file()) {
+            Place::Host(_, by) => by,
+            Place::Image if !mount.read_only && is_within(mount.file(), "/dev") && !shown.is_empty() => continue,
+            Place::Image | Place::Pod(_) => {
+                found.push(mount);
+                continue;
+            }
+        };
+        let kind = match (by.container == mount.file(), mount.read_only) {
+            (true, true) => "File",
+            (true, false) => "FileOrCreate",
+            (false, _) => "DirectoryOrCreate",
+        };
+        let host = by.host.clone().unwrap_or_default();
+        if !found.iter().any(|other| other.container == by.container) {
+            let container = by.container.clone();
+            found.push(NeededMount { host, container, read_only: by.read_only, kind, is_shown: true, ..mount });
+        }
+    }
+    found
 }
 
 /// The mounts that a person would have to add to `present` for these flags.
@@ -147,6 +183,7 @@ fn webhook_mounts(flags: &Flags, wanted: &Wanted, present: &[Present]) -> Vec<Ne
             kind,
             old: None,
             is_known: false,
+            is_shown: false,
             log: None,
         }
     };
@@ -161,6 +198,7 @@ fn webhook_mounts(flags: &Flags, wanted: &Wanted, present: &[Present]) -> Vec<Ne
     } else {
         place_of(present, &path).on_host().unwrap_or_default()
     };
+    let host = place_of(&wanted.shown, &path).on_host().unwrap_or(host);
     let Some(kubeconfig) = read_kubeconfig(files, &path, &host) else { return mounts };
     let mut own: Vec<_> = kubeconfig.files.iter().map(|file| file.path.clone()).collect();
     own.sort_unstable();
@@ -491,6 +529,7 @@ mod tests {
                 off: Vec::new(),
                 existing: Existing::Replace,
                 files: std::collections::BTreeMap::new(),
+                shown: Vec::new(),
             };
             let found: Vec<_> =
                 wanted_mounts(&flags, &flags, &wanted, &[]).iter().map(|mount| mount.name).collect();
@@ -510,7 +549,7 @@ mod tests {
         ] {
             let text = pod("audit-policy-file=/p", "/p=/p /c=/data", "");
             let flags = words("audit-policy-file=/p audit-webhook-config-file=/c/w");
-            let wanted = Wanted { flags, off: Vec::new(), existing, files };
+            let wanted = Wanted { flags, off: Vec::new(), existing, files, shown: Vec::new() };
             let wired = manifest::wire(&text, &manifest::read(&text).unwrap(), &wanted, None).unwrap();
             let mounts = wired.text.split("volumeMounts:").nth(1).unwrap();
             assert_eq!(mounts.contains("mountPath: /c/w\n"), is_mounted, "{existing:?}: {mounts}");
@@ -653,6 +692,7 @@ mod tests {
                 off: Vec::new(),
                 existing: Existing::Replace,
                 files: seen.into_iter().collect::<BTreeMap<_, _>>(),
+                shown: Vec::new(),
             };
             let found: Vec<_> =
                 webhook_mounts(&flags, &wanted, &present).into_iter().map(|mount| mount.container).collect();

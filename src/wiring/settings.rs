@@ -1,7 +1,9 @@
 //! What a file must have, the result of an edit, and why an edit was refused.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+use super::present::Present;
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
 use crate::config::{Config, Existing};
@@ -22,13 +24,26 @@ pub struct Wanted {
     pub existing: Existing,
     /// What is at the paths that the webhook's flag and its kubeconfig name.
     pub files: Files,
+    /// The mounts of a manifest whose settings stay, for the files that kubeadm makes the next manifest of.
+    pub(super) shown: Vec<Present>,
 }
 
 impl Wanted {
     /// What a configuration asks for.
     pub fn of(config: &Config, files: &Files) -> Wanted {
         let files = files.clone();
-        Wanted { flags: config.flags(), off: config.flags_off(), existing: config.existing, files }
+        let (flags, off, existing) = (config.flags(), config.flags_off(), config.existing);
+        Wanted { flags, off, existing, files, shown: Vec::new() }
+    }
+
+    /// Wants these flags, too, and their values.
+    pub(super) fn set(&mut self, flags: &Flags) {
+        for (name, value) in flags {
+            match self.flags.iter_mut().find(|(known, _)| known == name) {
+                Some((_, known)) => known.clone_from(value),
+                None => self.flags.push((name.clone(), value.clone())),
+            }
+        }
     }
 
     /// The name and value of each flag, and whether it is added if it is missing.
@@ -58,6 +73,31 @@ pub struct Wired {
 }
 
 impl Wired {
+    /// How the audit settings of `other`, an edited file of kubeadm's, differ from those of this manifest.
+    pub fn differences(&self, other: &Wired) -> Vec<String> {
+        let names: BTreeSet<_> = self.flags.keys().chain(other.flags.keys()).collect();
+        let flag = |name: &&String| match (self.flags.get(*name), other.flags.get(*name)) {
+            (Some(own), Some(theirs)) if flags::is_equivalent(name, own, theirs) => None,
+            (Some(own), Some(theirs)) => Some(format!("--{name}={theirs} instead of {own}")),
+            (Some(own), None) => Some(format!("no --{name}={own}")),
+            (None, Some(theirs)) => Some(format!("--{name}={theirs}")),
+            (None, None) => None,
+        };
+        let mut differences: Vec<_> = names.iter().filter_map(flag).collect();
+        let same = |flag: &str| self.flags.get(flag) == other.flags.get(flag);
+        for (flag, own, theirs) in
+            [("audit-policy-file", &self.policy, &other.policy), ("audit-log-path", &self.log, &other.log)]
+        {
+            if let (Some(own), Some(theirs)) = (own, theirs)
+                && same(flag)
+                && own != theirs
+            {
+                differences.push(format!("{theirs} of the host instead of {own} for --{flag}"));
+            }
+        }
+        differences
+    }
+
     /// The API server gets what the manifest says that kubeadm makes of this file with patches. The text of the file
     /// and what its edit did stay.
     pub fn follow(&mut self, made: &Wired) {
@@ -161,14 +201,14 @@ pub(super) fn check(
             return Err(Refusal::new(position(name), reason));
         }
     }
-    match flags::faults(flags, version).as_slice() {
-        [] => Ok(()),
-        faults @ [first, ..] => {
-            let position = position(&first.flag);
-            let faults: Vec<_> = faults.iter().map(flags::FlagFault::to_string).collect();
-            Err(Refusal::new(position, format!("the API server would not start: {}", faults.join("; "))))
-        }
-    }
+    let refuse = |faults: Vec<flags::FlagFault>, what: &str| {
+        let Some(first) = faults.first() else { return Ok(()) };
+        let position = position(&first.flag);
+        let faults: Vec<_> = faults.iter().map(flags::FlagFault::to_string).collect();
+        Err(Refusal::new(position, format!("the API server would {what}: {}", faults.join("; "))))
+    };
+    refuse(flags::faults(flags, version), "not start")?;
+    refuse(flags::excesses(flags), "fail")
 }
 
 #[cfg(test)]
@@ -178,6 +218,28 @@ mod tests {
     fn words(text: &str) -> Vec<(String, String)> {
         let pairs = text.split_whitespace().filter_map(|word| word.split_once('='));
         pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn flags_with_which_the_api_server_fails_are_refused_where_they_stand() {
+        let position = |flag: &str| Position { line: flag.len(), column: 1 };
+        let base = "audit-policy-file=/p audit-log-path=/l audit-log-mode=batch";
+        for (flag, expected) in [
+            ("audit-log-batch-max-size=1", ""),
+            (
+                "audit-log-batch-max-size=0",
+                "24:1: the API server would not start: --audit-log-batch-max-size must",
+            ),
+            (
+                "audit-log-batch-buffer-size=9000000000000000000",
+                "27:1: the API server would fail: --audit-log-batch-buffer-size 9000000000000000000 is more than",
+            ),
+        ] {
+            let flags = flags::from_pairs(words(&format!("{base} {flag}")));
+            let found = check(&flags, None, &position).err().map(|refusal| refusal.to_string());
+            assert_eq!(found.is_some(), !expected.is_empty(), "{flag}: {found:?}");
+            assert!(found.clone().unwrap_or_default().starts_with(expected), "{flag}: {found:?}");
+        }
     }
 
     #[test]
@@ -193,6 +255,7 @@ mod tests {
                 off,
                 existing,
                 files: Files::new(),
+                shown: Vec::new(),
             };
             assert_eq!(effective(&wanted, &present), words(expected).into_iter().collect(), "{existing:?}");
         }

@@ -253,12 +253,11 @@ impl Builder<'_> {
     fn count(&mut self, more: usize, position: Position) -> Result<()> {
         self.nodes += more;
         if self.nodes > MAX_NODES {
-            return fault(
-                position,
-                format!(
-                    "more than {MAX_NODES} values; the values of an anchor count again for each alias; remove some"
-                ),
-            );
+            let advice = match self.used.is_empty() {
+                true => "remove what is not needed",
+                false => "those of an anchor count again for each alias: remove aliases",
+            };
+            return fault(position, format!("more than {MAX_NODES} values; {advice}"));
         }
         Ok(())
     }
@@ -581,7 +580,16 @@ mod tests {
                 nested("{a: ", "}", MAX_DEPTH + 1),
                 "1:258: nested more than 64 levels deep",
             ),
-            (many(2), many(3), "more than 100000 values"),
+            (
+                many(2),
+                many(3),
+                "more than 100000 values; those of an anchor count again for each alias: remove aliases",
+            ),
+            (
+                format!("[{}]", "c,".repeat(MAX_NODES - 1)),
+                format!("[{}]", "c,".repeat(MAX_NODES)),
+                "more than 100000 values; remove what is not needed",
+            ),
         ] {
             assert!(parse(&fits).is_ok(), "{expected}: {:?}", parse(&fits).err());
             let fault = parse(&too_much).unwrap_err().to_string();

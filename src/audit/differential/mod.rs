@@ -7,6 +7,7 @@
 //! all versions together.
 
 mod command_lines;
+mod diffs;
 mod flags;
 mod kubeconfigs;
 mod policies;

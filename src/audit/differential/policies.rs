@@ -45,7 +45,7 @@ const STRICTER: [(&str, Kind); 10] = [
 
 /// A part of a YAML text.
 #[derive(Clone, Debug)]
-enum Tree {
+pub(super) enum Tree {
     /// A scalar as it is written.
     Word(String),
     List(Vec<Tree>),
@@ -105,7 +105,7 @@ const NAMES: [&str; 3] = ["a", "b", ""];
 const URLS: [&str; 9] = ["*", "/", "/*", "/healthz", "/healthz*", "/healthz/*", "/version", "/api*", "/health"];
 const PATHS: [&str; 8] = ["/", "/healthz", "/healthz/", "/healthz/etcd", "/version", "/api", "/health*", "*"];
 
-fn sound_rule(random: &mut Random, version: Version) -> Tree {
+pub(super) fn sound_rule(random: &mut Random, version: Version) -> Tree {
     let level = random.pick(&LEVELS);
     let mut fields = vec![("level", word(random, level))];
     if random.one_in(3) {
@@ -157,7 +157,7 @@ fn entry(random: &mut Random, version: Version) -> Tree {
     map(fields)
 }
 
-fn sound_policy(random: &mut Random, version: Version) -> Tree {
+pub(super) fn sound_policy(random: &mut Random, version: Version) -> Tree {
     let rules = (0..1 + random.below(5)).map(|_| sound_rule(random, version)).collect();
     let mut fields = vec![
         ("apiVersion", word(random, "audit.k8s.io/v1")),
@@ -341,7 +341,7 @@ fn break_tree(random: &mut Random, tree: &mut Tree) {
 }
 
 /// Writes a node after `key:` or `-`, or at the top, in block or flow style.
-fn write(random: &mut Random, tree: &Tree, indent: usize, flow: bool, out: &mut String) {
+pub(super) fn write(random: &mut Random, tree: &Tree, indent: usize, flow: bool, out: &mut String) {
     let flow = flow || (indent > 0 && random.one_in(4));
     let start = |out: &mut String| {
         if indent > 0 && !flow {
@@ -458,7 +458,7 @@ fn break_text(random: &mut Random, text: &mut String) {
     }
 }
 
-fn request(random: &mut Random) -> Request {
+pub(super) fn request(random: &mut Random) -> Request {
     let target = if random.one_in(3) {
         Target::Url(random.pick(&PATHS).to_owned())
     } else {
@@ -576,7 +576,7 @@ fn what_is_put_together_decides_as_its_parts_do() {
     assert!(done > 500, "{done}");
 }
 
-fn question(text: &str, requests: &[Request]) -> Value {
+pub(super) fn question(text: &str, requests: &[Request]) -> Value {
     let requests: Vec<_> = requests
         .iter()
         .map(|request| {

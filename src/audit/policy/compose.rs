@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use super::super::version::Version;
 use super::cover::covers;
-use super::findings::Finding;
+use super::findings::{Checked, Finding, Id, Report, lines};
 use super::lint::{check_as, check_part, is_about_the_whole};
 use super::read::{Reading, parse};
 use super::{Policy, Rule, Word};
@@ -63,8 +63,17 @@ pub struct Composed {
     pub text: String,
     /// One for each rule. Empty without fragments.
     pub origins: Vec<Origin>,
-    /// What is legal in the sources, but probably a mistake: `NAME:LINE:COLUMN: message`.
-    pub warnings: Vec<String>,
+    /// The sources, with what is legal in them, but probably a mistake.
+    pub checked: Vec<Checked>,
+    /// What was left alone beside them, as warnings.
+    pub left_alone: Vec<String>,
+}
+
+impl Composed {
+    /// All warnings, as lines.
+    pub fn warnings(&self) -> Vec<String> {
+        [self.left_alone.clone(), lines(&self.checked, Severity::Warning)].concat()
+    }
 }
 
 impl Sources {
@@ -73,34 +82,58 @@ impl Sources {
         Sources { base: Source { name: name.to_owned(), text: text.to_owned() }, ..Sources::default() }
     }
 
+    /// A warning that scanners which read the policy of a profile don't pass it with these fragments.
+    pub fn tell_of_scanners(&self) -> Option<String> {
+        let is_before =
+            |fragment: &Source| place(&fragment.text, &mut Report::new(&fragment.text)) == Place::Before;
+        let (scanners, advice) = match self.base.name.as_str() {
+            "profile cis" if self.fragments.iter().any(is_before) => {
+                ("want the first rules to be those of CIS 3.2.2", "let the fragments come after")
+            }
+            "profile stig" if !self.fragments.is_empty() => {
+                ("want exactly one rule (V-242403)", "remove the fragments")
+            }
+            _ => return None,
+        };
+        Some(format!(
+            "{}: with fragments, scanners that read the policy no longer pass it, because they {scanners}; {advice}, or \
+             choose another profile",
+            self.base.name
+        ))
+    }
+
     /// The policy that the sources make, for an API server of that version. The reading is of a base without fragments.
     ///
     /// # Errors
     ///
-    /// One line for each fault of a source: `NAME:LINE:COLUMN: message`.
-    pub fn compose(&self, version: Option<Version>, reading: Reading) -> Result<Composed, Vec<String>> {
+    /// The sources with their faults, and with what else is found in them.
+    pub fn compose(&self, version: Option<Version>, reading: Reading) -> Result<Composed, Vec<Checked>> {
+        let left_alone = self.left_alone.clone();
         if self.fragments.is_empty() {
-            let (_, findings) = check_as(&self.base.text, version, reading);
-            let (faults, mut warnings) = self.base.lines(&findings);
-            warnings.splice(0..0, self.left_alone.iter().cloned());
-            return match faults.as_slice() {
-                [] => Ok(Composed { text: self.base.text.clone(), origins: Vec::new(), warnings }),
-                _ => Err(faults),
+            let checked = vec![self.base.checked(check_as(&self.base.text, version, reading).1)];
+            return match checked.iter().all(Checked::accepted) {
+                true => Ok(Composed { text: self.base.text.clone(), origins: Vec::new(), checked, left_alone }),
+                false => Err(checked),
             };
         }
-        let (mut faults, mut parts) = (Vec::new(), Vec::new());
-        for (at, source) in self.fragments.iter().chain([&self.base]).enumerate() {
-            let (policy, findings) = parse(&source.text, version);
-            faults.extend(source.lines(&findings).0);
-            let place = if at < self.fragments.len() { place(&source.text) } else { Ok(Place::Base) };
-            match (place, policy) {
-                (Ok(place), Some(policy)) => parts.push(Part { place, source, rules: standalone(policy) }),
-                (Ok(_), None) => {}
-                (Err((position, fault)), _) => faults.push(format!("{}:{position}: {fault}", source.name)),
+        let sources = || self.fragments.iter().map(|fragment| (fragment, false)).chain([(&self.base, true)]);
+        let mut parts = Vec::new();
+        let mut checked = Vec::new();
+        for (source, is_base) in sources() {
+            let mut report = Report::new(&source.text);
+            let place = if is_base { Place::Base } else { place(&source.text, &mut report) };
+            if let Some(policy) = parse(&source.text, version).0.filter(|_| !report.failed()) {
+                parts.push(Part { place, source, rules: standalone(policy) });
             }
+            checked.push((source, report.findings));
         }
-        if !faults.is_empty() {
-            return Err(faults);
+        if parts.len() < checked.len() {
+            let with_rest = |(source, mut findings): (&Source, Vec<Finding>)| {
+                findings.extend(check_part(&source.text, version, &[]));
+                findings.sort_by_key(|finding| finding.position);
+                source.checked(findings)
+            };
+            return Err(checked.into_iter().map(with_rest).collect());
         }
         // Fragments of one place stay in the order of their names.
         parts.sort_by_key(|part| part.place);
@@ -110,13 +143,18 @@ impl Sources {
         let (policy, findings) = check_as(&text, version, Reading::Strict);
         let Some(policy) = policy.filter(|policy| policy.rules.len() == origins.len()) else {
             // Such as one that is too long.
-            let fault = findings.first().map(|finding| finding.message.as_str()).unwrap_or_default();
-            return Err(vec![format!("{}, with its fragments: {fault}; remove rules", self.base.name)]);
+            let of_whole = findings.into_iter().take(1).map(|finding| Finding {
+                position: Position::START,
+                end: None,
+                message: format!("with all fragments, {}; remove rules", finding.message),
+                ..finding
+            });
+            return Err(vec![self.base.checked(of_whole.collect())]);
         };
-        let mut warnings = self.left_alone.clone();
         let mut start = 0;
-        for part in &parts {
-            let mut of_whole = Vec::new();
+        let mut checked = Vec::new();
+        for (number, part) in parts.iter().enumerate() {
+            let mut of_whole = hidden(part, &parts[..number]);
             for finding in findings.iter().filter(|finding| is_about_the_whole(finding.id)) {
                 let after = policy.rules.iter().take_while(|rule| rule.position <= finding.position).count();
                 let whole = after.saturating_sub(1);
@@ -124,28 +162,10 @@ impl Sources {
                     of_whole.push((at, finding.id, in_source(&finding.message, whole, at)));
                 }
             }
-            let found = check_part(&part.source.text, version, &of_whole);
-            warnings.extend(part.source.lines(&found).1);
+            checked.push(part.source.checked(check_part(&part.source.text, version, &of_whole)));
             start += part.rules.len();
         }
-        warnings.extend(hidden(&parts));
-        let is_changed = match self.base.name.as_str() {
-            "profile cis" => parts.first().is_some_and(|part| part.place == Place::Before),
-            "profile stig" => true,
-            _ => false,
-        };
-        if is_changed {
-            let (scanners, advice) = match self.base.name.as_str() {
-                "profile cis" => ("want the first rules to be those of CIS 3.2.2", "let the fragments come after"),
-                _ => ("want exactly one rule (V-242403)", "remove the fragments"),
-            };
-            warnings.push(format!(
-                "{}: with fragments, scanners that read the policy no longer pass it, because they {scanners}; {advice}, \
-                 or choose another profile",
-                self.base.name
-            ));
-        }
-        Ok(Composed { text, origins, warnings })
+        Ok(Composed { text, origins, checked, left_alone })
     }
 }
 
@@ -158,12 +178,8 @@ fn in_source(message: &str, whole: usize, at: usize) -> String {
 }
 
 impl Source {
-    /// The errors and the warnings among findings, as lines.
-    fn lines(&self, findings: &[Finding]) -> (Vec<String>, Vec<String>) {
-        let (errors, warnings): (Vec<_>, Vec<_>) =
-            findings.iter().partition(|finding| finding.severity == Severity::Error);
-        let line = |finding: &&Finding| format!("{}:{}: {}", self.name, finding.position, finding.message);
-        (errors.iter().map(line).collect(), warnings.iter().map(line).collect())
+    fn checked(&self, findings: Vec<Finding>) -> Checked {
+        Checked { name: self.name.clone(), text: self.text.clone(), findings }
     }
 }
 
@@ -189,15 +205,17 @@ impl Part<'_> {
     }
 }
 
-/// Where a fragment says that its rules go. Its text has been read as a policy.
-fn place(text: &str) -> Result<Place, (Position, String)> {
+/// Where a fragment says that its rules go.
+fn place(text: &str, out: &mut Report<'_>) -> Place {
     let documents = crate::yaml::parse(text).unwrap_or_default();
     let annotations = documents.first().and_then(|document| document.root.at(&["metadata", "annotations"]));
     let mut place = Place::Before;
     for (key, value) in annotations.map(Node::entries).unwrap_or_default() {
         let Some(name) = key.scalar().filter(|name| name.starts_with(PREFIX)) else { continue };
         if name != POSITION {
-            return Err((key.position, format!("unknown annotation {name:?}; did you mean {POSITION:?}?")));
+            let message = format!("unknown annotation {name:?}; did you mean {POSITION:?}?");
+            out.add(Id::UnknownField, key, message);
+            continue;
         }
         place = match value.scalar() {
             Some("after") => Place::After,
@@ -208,11 +226,12 @@ fn place(text: &str) -> Result<Place, (Position, String)> {
                     Some(likely) => format!("did you mean {likely:?}?"),
                     None => format!("write one of {}", POSITIONS.join(", ")),
                 };
-                return Err((value.position, format!("{POSITION} can't be {found:?}; {hint}")));
+                out.add(Id::UnknownValue, value, format!("{POSITION} can't be {found:?}; {hint}"));
+                place
             }
         };
     }
-    Ok(place)
+    place
 }
 
 /// The rules, each with what the policy says for all of them, so that they mean the same in another policy.
@@ -230,34 +249,31 @@ fn standalone(policy: Policy) -> Vec<Rule> {
     rules
 }
 
-/// Warnings about rules that a rule of another source hides: one for each pair of sources.
-fn hidden(parts: &[Part]) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for (at, later) in parts.iter().enumerate() {
-        for earlier in &parts[..at] {
-            let hides = |rule: &Rule| earlier.rules.iter().position(|first| covers(first, rule));
-            let found: Vec<_> =
-                later.rules.iter().enumerate().filter_map(|(at, rule)| Some((at, hides(rule)?))).collect();
-            let Some(&(rule, by)) = found.first() else { continue };
-            let more = match found.len() {
-                1 => String::new(),
-                2 => " (and so is another rule of this file)".to_owned(),
-                all => format!(" (and so are {} other rules of this file)", all - 1),
-            };
-            let advice = match later.place {
-                Place::After => format!("remove the rule, or its annotation {POSITION}"),
-                Place::Before => "rename the fragments to change their order, or remove the rule".to_owned(),
-                Place::Base => "if this is not meant, let that rule match less".to_owned(),
-            };
-            let Origin { name, number, position } = later.origin(rule);
-            warnings.push(format!(
-                "{name}:{position}: rule {number} is never used{more}: {} comes first and matches every request that \
-                 it matches; {advice}",
-                earlier.origin(by)
-            ));
-        }
-    }
-    warnings
+/// The rules that a rule of an earlier source hides, as findings: one for each of these sources.
+fn hidden(later: &Part<'_>, before: &[Part<'_>]) -> Vec<(usize, Id, String)> {
+    let by_source = before.iter().filter_map(|earlier| {
+        let hides = |rule: &Rule| earlier.rules.iter().position(|first| covers(first, rule));
+        let found: Vec<_> =
+            later.rules.iter().enumerate().filter_map(|(at, rule)| Some((at, hides(rule)?))).collect();
+        let &(rule, by) = found.first()?;
+        let more = match found.len() {
+            1 => String::new(),
+            2 => " (and so is another rule of this file)".to_owned(),
+            all => format!(" (and so are {} other rules of this file)", all - 1),
+        };
+        let advice = match later.place {
+            Place::After => format!("remove the rule, or its annotation {POSITION}"),
+            Place::Before => "rename the fragments to change their order, or remove the rule".to_owned(),
+            Place::Base => "if this is not meant, let that rule match less".to_owned(),
+        };
+        let message = format!(
+            "rule {} is never used{more}: {} comes first and matches every request that it matches; {advice}",
+            rule + 1,
+            earlier.origin(by)
+        );
+        Some((rule, Id::NeverUsed, message))
+    });
+    by_source.collect()
 }
 
 /// The text of a policy that has the rules of all parts.
@@ -379,7 +395,8 @@ mod tests {
     fn without_fragments_the_text_of_the_base_stays() {
         let text = format!("# mine\n{HEAD}rules: [level: Metadata]\n");
         let composed = Sources::of("base", &text).compose(None, Reading::Strict).unwrap();
-        assert_eq!((composed.text, composed.origins, composed.warnings), (text, Vec::new(), Vec::new()));
+        assert_eq!(composed.warnings(), [""; 0]);
+        assert_eq!((composed.text, composed.origins), (text, Vec::new()));
     }
 
     /// Each source by itself decides as its part of the composed policy does.
@@ -476,6 +493,16 @@ mod tests {
                 "f:4:9: rule 1 is never used: base:3:9, rule 1 comes first and matches every request that it matches; \
                  remove the rule, or its annotation kube-audit-bootstrap/position",
             ),
+            // A comment at that rule allows it.
+            (
+                base,
+                vec![(
+                    "f",
+                    "metadata: {annotations: {kube-audit-bootstrap/position: after}}\nrules:\n# kube-audit-bootstrap: allow \
+                     PA102\n- {level: None, users: [a]}\n",
+                )],
+                "",
+            ),
             // What is said about all rules is said about all rules.
             (
                 "rules: [{level: None, nonResourceURLs: [/x]}]",
@@ -520,8 +547,8 @@ mod tests {
             ),
         ] {
             let said = match sources(base, &fragments).compose(None, Reading::Strict) {
-                Ok(composed) => composed.warnings,
-                Err(faults) => faults,
+                Ok(composed) => composed.warnings(),
+                Err(checked) => lines(&checked, Severity::Error),
             };
             let is_right = match expected {
                 "" => said.is_empty(),
@@ -530,6 +557,7 @@ mod tests {
             assert!(is_right, "{expected}: {said:#?}");
         }
         let both = sources("x: 1\n", &[("f", "x: 2\n")]).compose(None, Reading::Strict).unwrap_err();
+        let both = lines(&both, Severity::Error);
         assert!(both.iter().any(|line| line.starts_with("base:3:1: ")), "{both:?}");
     }
 
@@ -566,12 +594,8 @@ mod tests {
         ] {
             let sources = sources("rules: [{level: Metadata}]", &[("f", fragment)]);
             let sources = Sources { base: Source { name: base.to_owned(), ..sources.base }, ..sources };
-            let warnings = sources.compose(None, Reading::Strict).unwrap().warnings;
-            assert_eq!(
-                warnings.iter().any(|line| line.contains("scanners")),
-                is_told,
-                "{base} {fragment} {warnings:?}"
-            );
+            let told = sources.tell_of_scanners();
+            assert_eq!(told.is_some(), is_told, "{base} {fragment} {told:?}");
         }
     }
 
@@ -593,8 +617,8 @@ mod tests {
             fragments: vec![long("f"), long("g")],
             ..Sources::of("base", &format!("{HEAD}rules: [{{level: None}}]"))
         };
-        let faults = sources.compose(None, Reading::Strict).unwrap_err();
-        assert!(faults.len() == 1 && faults[0].starts_with("base, with its fragments: "), "{faults:?}");
+        let faults = lines(&sources.compose(None, Reading::Strict).unwrap_err(), Severity::Error);
+        assert!(faults.len() == 1 && faults[0].starts_with("base:1:1: with all fragments, "), "{faults:?}");
         assert!(faults[0].ends_with("; remove rules"), "{faults:?}");
     }
 }

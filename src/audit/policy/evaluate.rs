@@ -63,7 +63,11 @@ pub enum Mismatch {
 
 /// How the policy records the request: the first rule that matches decides.
 pub fn evaluate(policy: &Policy, request: &Request) -> Decision {
-    let found = policy.rules.iter().position(|rule| mismatch(rule, request).is_none());
+    decision(policy, policy.rules.iter().position(|rule| mismatch(rule, request).is_none()))
+}
+
+/// How the policy records the requests that a rule decides, or those that no rule matches.
+pub fn decision(policy: &Policy, found: Option<usize>) -> Decision {
     let rule = found.and_then(|index| policy.rules.get(index));
     let omits = |stage: &Stage| {
         policy.omit_stages.contains(stage) || rule.is_some_and(|rule| rule.omit_stages.contains(stage))
@@ -244,7 +248,8 @@ pub fn resource_matches(pattern: &str, resource: &str, subresource: &str) -> boo
 
 /// All groups of a user, as rules see them. The API server adds `system:authenticated` or
 /// `system:unauthenticated`, and the groups of service accounts (`k8s.io/apiserver/pkg/authentication`: `group`,
-/// `serviceaccount`). The certificate of a node has the group `system:nodes`. Nobody, after a login that failed, has none.
+/// `serviceaccount`). The certificate of a node has the group `system:nodes`. The empty user, of a request whose
+/// authentication failed, has no groups.
 pub fn groups_of(user: &str, mut named: Vec<String>) -> Vec<String> {
     if user.is_empty() {
         return named;

@@ -111,6 +111,33 @@ impl fmt::Display for Finding {
     }
 }
 
+/// A text that was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// A path or a profile.
+    pub name: String,
+    pub text: String,
+    pub findings: Vec<Finding>,
+}
+
+impl Checked {
+    /// Whether there is no error.
+    pub fn accepted(&self) -> bool {
+        self.findings.iter().all(|finding| finding.severity != Severity::Error)
+    }
+
+    /// A finding as a line: `NAME:LINE:COLUMN: message`.
+    pub fn line(&self, finding: &Finding) -> String {
+        format!("{}:{}: {}", self.name, finding.position, finding.message)
+    }
+}
+
+/// The findings of texts that have this severity, as lines.
+pub fn lines(checked: &[Checked], severity: Severity) -> Vec<String> {
+    let all = checked.iter().flat_map(|one| one.findings.iter().map(move |finding| (one, finding)));
+    all.filter(|(_, finding)| finding.severity == severity).map(|(one, finding)| one.line(finding)).collect()
+}
+
 /// A part of a file: where it begins, and the byte offset after it, if it has an end.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {

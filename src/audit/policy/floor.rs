@@ -9,7 +9,7 @@ use super::evaluate::{
 };
 use super::findings::{Id, Report};
 use super::identity::{Who, is_group, is_user, who};
-use super::words::{GONE_GROUPS, is_namespaced, is_served, resource_advice};
+use super::words::{gone_group, group_advice, is_namespaced, is_served, resource_advice};
 use super::{GroupResources, Level, Policy, Rule, Stage, Word};
 
 /// A part of the floor: every request of one of these, with one of these verbs, for one of these resources.
@@ -339,8 +339,9 @@ fn objects(demand: &Demand, rule: Option<&Rule>) -> Vec<(String, String, String,
     found
 }
 
+/// Whether no request has the group of an entry.
 fn is_gone(entry: &GroupResources) -> bool {
-    GONE_GROUPS.iter().any(|(gone, _)| *gone == entry.group)
+    gone_group(&entry.group).is_some() || group_advice(&entry.group).is_some()
 }
 
 /// Adds a finding for each rule that drops a part of the floor, and one for what no rule matches. `with_pods`: that exec
@@ -442,6 +443,47 @@ mod tests {
         losses.iter().map(|loss| format!("{} {}", rule(loss), loss.demand.name)).collect::<Vec<_>>().join(", ")
     }
 
+    /// The floor as a file of tests, which people can take for policies of their own, asks for each part of it.
+    #[test]
+    fn the_file_of_tests_has_the_whole_floor() {
+        let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/policies/floor.yaml"));
+        let (file, findings) = super::super::test::read(text);
+        assert_eq!(findings, []);
+        let tests = file.unwrap().tests;
+        assert_eq!(
+            tests.iter().map(|test| test.name.as_str()).collect::<Vec<_>>(),
+            FLOOR.each_ref().map(|demand| demand.name)
+        );
+        for (demand, test) in FLOOR.iter().zip(&tests) {
+            let these = match &demand.what {
+                What::These(these) => *these,
+                What::Each => {
+                    &[("", "events", ""), ("coordination.k8s.io", "leases", ""), ("apps", "deployments", "")]
+                }
+                What::Loud => &[("", "pods", ""), ("apps", "deployments", ""), ("example.com", "widgets", "")],
+            };
+            for by in demand.who {
+                for verb in demand.verbs {
+                    for these in these {
+                        let is_it = |request: &Request| {
+                            let Target::Resource { group, resource, subresource, .. } = &request.target else {
+                                return false;
+                            };
+                            who(&request.user) == *by
+                                && request.verb == *verb
+                                && (group.as_str(), resource.as_str(), subresource.as_str()) == *these
+                        };
+                        assert!(
+                            test.requests.iter().any(is_it),
+                            "{}: nothing asks for {by:?} {verb} {these:?}",
+                            demand.name
+                        );
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_rule_that_drops_loses_what_it_matches_of_the_floor() {
         let rest = "level: Metadata";
@@ -519,7 +561,13 @@ mod tests {
                 "level: None, resources: [{resources: [secrets], resourceNames: [a]}], verbs: [get], users: [\"system:x\"]",
                 "0 secrets",
             ),
-            // Nobody has these names.
+            // Nothing has these names.
+            ("level: None, resources: [{group: extensions}]", ""),
+            ("level: None, resources: [{group: extensions, resources: [ingresses]}, {group: aps}]", ""),
+            (
+                "level: None, resources: [{group: extensions}, {group: apps}]",
+                "0 writes, 0 deletes, 0 reads of people, 0 failed logins",
+            ),
             ("level: None, users: [kubelet, \"system:serviceaccount:*\"]", ""),
             ("level: None, resources: [{resources: [Pod, \"*/*\"]}]", ""),
             (

@@ -92,9 +92,16 @@ pub fn is_of_anybody(rule: &Rule) -> bool {
 pub fn check(rule: &Rule, path: &str, out: &mut Report<'_>) {
     // A star is found already.
     let plain = |word: &&Word| !word.text.contains('*');
+    let is_gone = |word: &Word| GONE.iter().any(|(gone, _)| *gone == word.text);
     for word in rule.users.iter().filter(plain) {
         if let Some((id, advice)) = user_fault(&word.text) {
-            out.add(id, word, format!("{path}.users: {} {advice}", brief(&word.text)));
+            // A rule without users is for everybody.
+            let remedy = match id {
+                Id::GoneIdentity if rule.users.iter().all(is_gone) => "; remove the rule",
+                Id::GoneIdentity => "; remove it",
+                _ => "",
+            };
+            out.add(id, word, format!("{path}.users: {} {advice}{remedy}", brief(&word.text)));
         }
     }
     for word in rule.user_groups.iter().filter(plain) {
@@ -111,7 +118,7 @@ pub fn user_fault(user: &str) -> Option<(Id, String)> {
         return Some((Id::GroupAsUser, "is a group; write it in userGroups".to_owned()));
     }
     if let Some((_, why)) = GONE.iter().find(|(gone, _)| *gone == user) {
-        return Some((Id::GoneIdentity, format!("is no user any more: {why}; remove it")));
+        return Some((Id::GoneIdentity, format!("is no user any more: {why}")));
     }
     account_fault(user).or_else(|| node_fault(user)).map(|advice| (Id::ImpossibleName, advice.to_owned()))
 }

@@ -8,7 +8,7 @@ use super::evaluate::{
 };
 use super::findings::{Finding, Id, Report};
 use super::read::{Reading, read};
-use super::words::{GONE_GROUPS, group_advice, is_namespaced, resource_advice, verb_advice};
+use super::words::{gone_group, group_advice, is_namespaced, resource_advice, verb_advice};
 use super::{GroupResources, Level, Policy, Rule, Scope, Stage, Word, allow, bodies, floor, identity};
 use crate::yaml::fields::brief;
 
@@ -78,9 +78,13 @@ fn lint(policy: &Policy, out: &mut Report<'_>) {
                 let message = format!("{path}.group: no request has {}; {advice}", brief(&entry.group));
                 out.add(Id::UnknownGroup, entry, message);
             }
-            if let Some((_, why)) = GONE_GROUPS.iter().find(|(gone, _)| *gone == entry.group) {
+            if let Some(why) = gone_group(&entry.group) {
                 let found = brief(&entry.group);
-                out.add(Id::GoneGroup, entry, format!("{path}.group: no request has {found}: {why}; remove it"));
+                // A rule without resources is for all of them.
+                let is_all = rule.resources.iter().all(|entry| gone_group(&entry.group).is_some());
+                let what = if is_all { "the rule" } else { "it" };
+                let message = format!("{path}.group: no request has {found}: {why}; remove {what}");
+                out.add(Id::GoneGroup, entry, message);
                 continue;
             }
             for resource in &entry.resources {
@@ -234,24 +238,26 @@ fn names(rule: &Rule, path: &str, out: &mut Report<'_>) {
     let is_watched = contains(&rule.verbs, "watch");
     for verb in &rule.verbs {
         let path = format!("{path}.verbs");
+        // A rule without verbs is for all of them.
+        let what = if rule.verbs.len() == 1 { "the rule" } else { verb.text.as_str() };
         match verb.text.as_str() {
             "create" => out.add(
                 Id::NameOfCreate,
                 verb,
-                format!("{path}: a request to create an object has no name, so resourceNames never match; remove create, or \
+                format!("{path}: a request to create an object has no name, so resourceNames never match; remove {what}, or \
                          write a rule without resourceNames"),
             ),
             "list" if !is_watched => out.add(
                 Id::NameOfList,
                 verb,
                 format!("{path}: a list has a name only with the field selector metadata.name, so resourceNames hardly match; \
-                         remove list, or write a rule without resourceNames"),
+                         remove {what}, or write a rule without resourceNames"),
             ),
             "deletecollection" => out.add(
                 Id::NameOfList,
                 verb,
-                format!("{path}: a deletecollection never has a name, so resourceNames never match; remove \
-                         deletecollection, or write a rule without resourceNames"),
+                format!("{path}: a deletecollection never has a name, so resourceNames never match; remove {what}, or write a \
+                         rule without resourceNames"),
             ),
             _ => {}
         }
@@ -324,7 +330,8 @@ const MOST: usize = 5000;
 #[cfg(test)]
 mod tests {
     use super::super::super::version::Version;
-    use super::super::words::{doubts, refusal};
+    use super::super::Scope;
+    use super::super::words::{doubts, refusal, resource_refusal};
     use super::{Id, Request, Target, check};
 
     /// The warnings for a policy with these rules, each the text of a flow mapping. A rule without a level gets
@@ -543,6 +550,46 @@ mod tests {
         }
     }
 
+    /// Without the last entry of a list, a rule would match more than before.
+    #[test]
+    fn the_last_entry_of_a_list_goes_only_with_its_rule() {
+        for (rule, expected) in [
+            ("users: [kubelet, alice]", "of the group system:nodes; remove it"),
+            ("users: [kubelet]", "; remove the rule"),
+            ("resources: [{group: extensions}, {group: apps}]", "; remove it"),
+            ("resources: [{group: extensions}]", "; remove the rule"),
+            (
+                "verbs: [get, create], resources: [{resources: [pods], resourceNames: [a]}]",
+                "; remove create, or write",
+            ),
+            (
+                "verbs: [create], resources: [{resources: [pods], resourceNames: [a]}]",
+                "; remove the rule, or write",
+            ),
+            ("verbs: [list], resources: [{resources: [pods], resourceNames: [a]}]", "; remove the rule, or write"),
+            (
+                "verbs: [get, list], resources: [{resources: [pods], resourceNames: [a]}]",
+                "; remove list, or write",
+            ),
+        ] {
+            assert_warns(&[rule], expected);
+        }
+        let rules = |rules: &str| {
+            let text = format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n{rules}- level: Metadata\n");
+            check(&text, None)
+        };
+        for list in [
+            "users: [kubelet, \"system:unsecured\"]",
+            "resources: [{group: extensions}, {group: settings.k8s.io}]",
+        ] {
+            let found = rules(&format!("- {{level: Metadata, {list}}}\n"));
+            assert!(found.iter().all(|one| one.message.ends_with("; remove the rule")), "{found:?}");
+        }
+        // What no request has drops nothing of the floor.
+        let found = rules("- {level: None, resources: [{group: extensions}]}\n");
+        assert_eq!(found.iter().map(|one| one.id).collect::<Vec<_>>(), [Id::GoneGroup]);
+    }
+
     #[test]
     fn resources_are_those_that_requests_name() {
         for (entry, expected) in [
@@ -654,55 +701,38 @@ mod tests {
             let found = doubts(&request).join("\n");
             assert!(found.contains(expected) && found.is_empty() == expected.is_empty(), "{resource}: {found}");
         }
+        let no_account = "is no service account; write system:serviceaccount:NAMESPACE:NAME";
         for (user, verb, expected) in [
-            ("a", "", Some("the verb is empty; write one such as get")),
-            ("a", "GET", Some("no request has the verb \"GET\": verbs are in lower case; write get")),
-            (
-                "a",
-                "POST",
-                Some("no request has the verb \"POST\": verbs are in lower case; for resources, write create"),
-            ),
-            (
-                "system:serviceaccount:web",
-                "get",
-                Some(
-                    "the user \"system:serviceaccount:web\" is no service account; write system:serviceaccount:NAMESPACE:NAME",
-                ),
-            ),
+            ("a", "", "verb \"\": the verb is empty; write one such as get".to_owned()),
+            ("a", "GET", "verb \"GET\": verbs are in lower case; write get".to_owned()),
+            ("a", "POST", "verb \"POST\": verbs are in lower case; for resources, write create".to_owned()),
+            ("system:serviceaccount:web", "get", format!("user \"system:serviceaccount:web\" {no_account}")),
             (
                 "system:serviceaccount:web:a:b",
                 "get",
-                Some(
-                    "the user \"system:serviceaccount:web:a:b\" is no service account; write system:serviceaccount:NAMESPACE:NAME",
-                ),
+                format!("user \"system:serviceaccount:web:a:b\" {no_account}"),
             ),
-            ("system:serviceaccount:web:robot.x", "get", None),
-            ("", "frobnicate", None),
-            ("a", "*", Some("no request has the verb \"*\"; write one verb, such as get")),
+            ("system:serviceaccount:web:robot.x", "get", String::new()),
+            ("", "frobnicate", String::new()),
+            ("a", "*", "verb \"*\": no request has this verb; write one, such as get".to_owned()),
             (
                 "system:nodes",
                 "get",
-                Some("the user \"system:nodes\" is a group; name a user, and write the group with --group"),
+                "user \"system:nodes\" is a group; name a user, and name the group as a group".to_owned(),
             ),
         ] {
-            let target = Target::Resource {
-                group: String::new(),
-                resource: "pods".into(),
-                subresource: String::new(),
-                namespace: String::new(),
-                name: String::new(),
-            };
-            let request = Request { user: user.into(), groups: Vec::new(), verb: verb.into(), target };
-            assert_eq!(refusal(&request).as_deref(), expected, "{user} {verb}");
+            let refusal = refusal(user, verb, Scope::Resources);
+            let found = refusal.map(|(field, message)| format!("{field} {message}")).unwrap_or_default();
+            assert_eq!(found, expected, "{user} {verb}");
         }
         for (resource, group, namespace, name, expected) in [
-            ("pods/*", "", "", "", "the resource \"pods/*\" has a wildcard"),
-            ("deployments", "apps/v1", "", "", "the API group \"apps/v1\" has a version; remove /v1"),
-            ("pods", "core", "", "", "no request has the API group \"core\"; for the core group, write \"\""),
+            ("pods/*", "", "", "", "\"pods/*\" has a wildcard"),
+            ("deployments", "apps/v1", "", "", "\"apps/v1\" has a version; remove /v1"),
+            ("pods", "core", "", "", "\"core\" is the API group of no request; for the core group, write \"\""),
             ("widgets", "Example.com", "", "", "\"Example.com\" is no API group"),
             ("pods", "", "A_b", "", "\"A_b\" is no namespace"),
-            ("pods", "", "a", "a/b", "no object has the name \"a/b\""),
-            ("nodes", "", "x", "", "\"nodes\" are in no namespace; remove --namespace"),
+            ("pods", "", "a", "a/b", "\"a/b\" is the name of no object"),
+            ("nodes", "", "x", "", "\"x\": \"nodes\" are in no namespace; leave it out"),
             ("tokenreviews", "authentication.k8s.io", "x", "", "are in no namespace"),
             ("namespaces", "", "x", "x", ""),
             ("namespaces", "", "x", "y", "are in no namespace"),
@@ -713,17 +743,9 @@ mod tests {
             let [group, resource, subresource, namespace, name] =
                 [group, resource, subresource, namespace, name].map(str::to_owned);
             let target = Target::Resource { group, resource, subresource, namespace, name };
-            let request = Request { user: "a".into(), groups: Vec::new(), verb: "get".into(), target };
-            let found = refusal(&request).unwrap_or_default();
-            assert!(found.contains(expected) && found.is_empty() == expected.is_empty(), "{request:?}: {found}");
+            let found = resource_refusal(&target).map(|(_, message)| message).unwrap_or_default();
+            assert!(found.contains(expected) && found.is_empty() == expected.is_empty(), "{target:?}: {found}");
         }
-        let nobody = Request {
-            user: String::new(),
-            groups: vec!["a".into()],
-            verb: "get".into(),
-            target: Target::Url("/healthz".into()),
-        };
-        assert!(refusal(&nobody).is_some_and(|why| why.contains("remove --group")));
         let target = Target::Url("/healthz".into());
         let request = Request { user: "a".into(), groups: Vec::new(), verb: "list".into(), target };
         assert_eq!(doubts(&request), ["no request has the verb \"list\"; for URLs, write get"]);

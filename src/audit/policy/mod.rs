@@ -3,8 +3,10 @@
 //! * [`read`] reads and validates a policy; [`lint`] finds rules that are legal but probably mistakes. [`findings`] is
 //!   the table of all that they can find, and [`allow`] reads the comments that allow a finding.
 //! * [`compose`] puts a policy together of several files.
-//! * [`evaluate`] finds the rule that decides how a request is recorded. [`floor`] has the requests that each log
-//!   needs.
+//! * [`evaluate`] finds the rule that decides how a request is recorded; [`request`] is a request as people write it.
+//!   [`floor`] has the requests that each log needs.
+//! * [`diff`] finds the requests for which two policies differ.
+//! * [`test`] is what people expect of a policy, request by request.
 //! * [`words`] knows the verbs and resources of requests, [`identity`] their users and groups, and `bodies` what is
 //!   secret. `cover` compares two rules.
 
@@ -12,12 +14,15 @@ pub mod allow;
 mod bodies;
 pub mod compose;
 mod cover;
+pub mod diff;
 pub mod evaluate;
 pub mod findings;
 pub mod floor;
 pub mod identity;
 pub mod lint;
 pub mod read;
+pub mod request;
+pub mod test;
 pub mod words;
 
 use std::fmt;

@@ -8,11 +8,12 @@ use super::read::{is_dns_label, is_dns_subdomain};
 use crate::yaml::fields::{brief, likely};
 
 /// The verbs of requests for resources. Source: `NewRequestInfo` of `k8s.io/apiserver/pkg/endpoints/request`.
-const RESOURCE_VERBS: [&str; 9] =
+pub(super) const RESOURCE_VERBS: [&str; 9] =
     ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "proxy"];
 
 /// The verbs of all other requests: the HTTP method in lower case.
-const URL_VERBS: [&str; 9] = ["get", "head", "post", "put", "patch", "delete", "options", "trace", "connect"];
+pub(super) const URL_VERBS: [&str; 9] =
+    ["get", "head", "post", "put", "patch", "delete", "options", "trace", "connect"];
 
 /// The built-in API groups with their resources, of Kubernetes 1.26 and later. The API server's own groups come
 /// first, so that `pods` means the core group, not the metrics server.
@@ -101,7 +102,7 @@ const GROUPS: [(&str, &[&str]); 25] = [
 ];
 
 /// API groups that no supported Kubernetes has.
-pub const GONE_GROUPS: [(&str, &str); 3] = [
+const GONE_GROUPS: [(&str, &str); 3] = [
     ("auditregistration.k8s.io", "Kubernetes 1.19 removed it"),
     ("extensions", "Kubernetes 1.22 removed its last resource"),
     ("settings.k8s.io", "Kubernetes 1.20 removed it"),
@@ -181,6 +182,10 @@ const FEW_VERBS: [(&str, Option<&str>, &[&str]); 5] = [
     ("authorization.k8s.io", None, &["create"]),
     ("metrics.k8s.io", None, &["get", "list"]),
 ];
+/// Why no request of a supported Kubernetes has this API group any more; `None` if one can have it.
+pub fn gone_group(group: &str) -> Option<&'static str> {
+    GONE_GROUPS.iter().find(|(gone, _)| *gone == group).map(|(_, why)| *why)
+}
 
 /// Words of kubectl, and plurals, for subresources.
 const SUBRESOURCES: [(&str, &str); 9] = [
@@ -227,59 +232,59 @@ const SHORT_NAMES: [(&str, &str); 28] = [
     ("svc", "services"),
 ];
 
-/// Why this can't be a request at all, and what to write; `None` if it can be one.
-pub fn refusal(request: &Request) -> Option<String> {
-    let verb = &request.verb;
+/// Why no request can have this user, or this verb for resources or for paths: the field that is wrong, and what to write
+/// there; `None` if one can.
+pub fn refusal(user: &str, verb: &str, scope: Scope) -> Option<(&'static str, String)> {
+    let found = brief(verb);
     if verb.is_empty() {
-        return Some("the verb is empty; write one such as get".to_owned());
+        return Some(("verb", format!("{found}: the verb is empty; write one such as get")));
     }
     if verb.contains(|c: char| c.is_ascii_uppercase()) {
         let lower = verb.to_ascii_lowercase();
-        let advice = verb_advice(&lower, request.target.scope()).unwrap_or_else(|| format!("write {lower}"));
-        return Some(format!("no request has the verb {}: verbs are in lower case; {advice}", brief(verb)));
+        let advice = verb_advice(&lower, scope).unwrap_or_else(|| format!("write {lower}"));
+        return Some(("verb", format!("{found}: verbs are in lower case; {advice}")));
     }
     if verb.contains('*') {
-        return Some(format!("no request has the verb {}; write one verb, such as get", brief(verb)));
+        return Some(("verb", format!("{found}: no request has this verb; write one, such as get")));
     }
-    if request.user.is_empty() && !request.groups.is_empty() {
-        return Some("the user is empty, as after a failed login, which has no groups; remove --group".to_owned());
+    if let Some(account) = account_fault(user) {
+        return Some(("user", format!("{} {account}", brief(user))));
     }
-    if let Some(account) = account_fault(&request.user) {
-        return Some(format!("the user {} {account}", brief(&request.user)));
-    }
-    if let Some((Id::GroupAsUser, _)) = user_fault(&request.user) {
-        let user = brief(&request.user);
-        return Some(format!("the user {user} is a group; name a user, and write the group with --group"));
-    }
-    resource_refusal(&request.target)
+    let is_group = matches!(user_fault(user), Some((Id::GroupAsUser, _)));
+    is_group.then(|| ("user", format!("{} is a group; name a user, and name the group as a group", brief(user))))
 }
 
-/// Why there can't be a request for this resource.
-fn resource_refusal(target: &Target) -> Option<String> {
+/// Why there can't be a request for this resource: the field that is wrong, and what to write there; `None` if there can.
+pub fn resource_refusal(target: &Target) -> Option<(&'static str, String)> {
     let Target::Resource { group, resource, subresource, namespace, name } = target else { return None };
     if resource.contains('*') || subresource.contains('*') {
         let found = brief(&combined(resource, subresource));
-        return Some(format!("the resource {found} has a wildcard; write one resource, such as pods or pods/log"));
+        return Some((
+            "resource",
+            format!("{found} has a wildcard; write one resource, such as pods or pods/log"),
+        ));
     }
+    let of_group = |message: String| Some(("api-group", format!("{} {message}", brief(group))));
     if let Some((_, version)) = group.split_once('/') {
-        return Some(format!("the API group {} has a version; remove /{version}", brief(group)));
+        return of_group(format!("has a version; remove /{version}"));
     }
     if let Some(advice) = group_advice(group) {
-        return Some(format!("no request has the API group {}; {advice}", brief(group)));
+        return of_group(format!("is the API group of no request; {advice}"));
     }
     if !group.is_empty() && !is_dns_subdomain(group) {
-        return Some(format!("{} is no API group; write a name such as apps", brief(group)));
+        return of_group("is no API group; write a name such as apps".to_owned());
     }
     if !namespace.is_empty() && !is_dns_label(namespace) {
-        return Some(format!("{} is no namespace; write its name", brief(namespace)));
+        return Some(("namespace", format!("{} is no namespace; write its name", brief(namespace))));
     }
     // A segment of the URL's path.
     if name.contains(['/', '%']) || [".", ".."].contains(&name.as_str()) {
-        return Some(format!("no object has the name {}; write a name without / and %", brief(name)));
+        return Some(("name", format!("{} is the name of no object; write a name without / and %", brief(name))));
     }
     let is_own = (group.as_str(), resource.as_str()) == ("", "namespaces") && namespace == name;
     if !namespace.is_empty() && !is_own && is_namespaced(group, resource) == Some(false) {
-        return Some(format!("{} are in no namespace; remove --namespace", brief(resource)));
+        let message = format!("{}: {} are in no namespace; leave it out", brief(namespace), brief(resource));
+        return Some(("namespace", message));
     }
     None
 }
@@ -320,7 +325,7 @@ fn without_version(group: &str) -> &str {
     }
 }
 
-/// Warnings about a request for `policy explain`: a verb or a resource that no request has.
+/// Warnings about a request: a verb or a resource that no request has.
 pub fn doubts(request: &Request) -> Vec<String> {
     let mut doubts = Vec::new();
     if let Some(advice) = verb_advice(&request.verb, request.target.scope()) {
@@ -401,7 +406,7 @@ pub fn verb_advice(verb: &str, scope: Scope) -> Option<String> {
     })
 }
 
-fn builtin_resources(group: &str) -> Option<&'static [&'static str]> {
+pub(super) fn builtin_resources(group: &str) -> Option<&'static [&'static str]> {
     GROUPS.iter().find(|(name, _)| *name == group).map(|(_, resources)| *resources)
 }
 

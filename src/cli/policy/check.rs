@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use super::report::{Checked, print};
-use super::source::{Asked, asked};
-use crate::audit::policy::findings::{Finding, Id};
+use super::report::print;
+use crate::audit::policy::findings::{Checked, Finding, Id};
 use crate::audit::policy::lint;
 use crate::audit::profiles;
 use crate::audit::version::{SUPPORTED, Version};
@@ -41,38 +40,18 @@ enum Denied {
     Warnings,
 }
 
-/// What can't be checked, as a finding: a file, or each file with an error that the node's own policy is made of.
-fn unreadable(
-    file: Option<String>,
-    error: &anyhow::Error,
-    common: &Common,
-    version: Option<Version>,
-) -> Vec<Checked> {
-    // What keeps the node's own policy from being read, such as its configuration, is no finding of a policy.
-    let Some(name) = file else { return own_parts(common, version).unwrap_or_default() };
+/// A file that can't be checked, with the reason as a finding.
+fn unreadable(name: String, error: &anyhow::Error) -> Checked {
     let message = format!("{error:#}");
     let message = message.strip_prefix(&format!("{name}: ")).unwrap_or(&message).to_owned();
     let (id, position) = (Id::NotYaml, Position::START);
     let finding = Finding { id, position, end: None, severity: Severity::Error, message };
-    vec![Checked { name, text: String::new(), findings: vec![finding] }]
-}
-
-/// The fragments, and the base, that have errors.
-fn own_parts(common: &Common, version: Option<Version>) -> Result<Vec<Checked>> {
-    let root = common.open_root()?;
-    let run = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
-    let version = version.or_else(|| run.version());
-    let sources = run.sources()?;
-    let parts = sources.fragments.iter().chain([&sources.base]).map(|source| {
-        let findings = lint::check(&source.text, version);
-        Checked { name: source.name.clone(), text: source.text.clone(), findings }
-    });
-    Ok(parts.filter(|part| !part.accepted()).collect())
+    Checked { name, text: String::new(), findings: vec![finding] }
 }
 
 impl Check {
     pub(super) fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
-        let mut files: Vec<Option<PathBuf>> = Vec::new();
+        let mut files: Vec<PathBuf> = Vec::new();
         for file in self.files {
             let is_profile = file.to_str().and_then(profiles::named).is_some();
             if !is_profile && file.is_dir() {
@@ -82,12 +61,9 @@ impl Check {
                 return Err(Misuse(message).into());
             }
             // A glob may give the same file twice.
-            if !files.contains(&Some(file.clone())) {
-                files.push(Some(file));
+            if !files.contains(&file) {
+                files.push(file);
             }
-        }
-        if files.is_empty() {
-            files.push(None);
         }
         if let Some(version) = self.kubernetes_version.filter(|version| !SUPPORTED.contains(version)) {
             let (first, last) = (SUPPORTED.start(), SUPPORTED.end());
@@ -98,24 +74,28 @@ impl Check {
         }
         let is_one = files.len() == 1 && common.output == OutputFormat::Text;
         let (mut checked, mut misuse) = (Vec::new(), None);
-        for file in files {
-            let shown = file.as_deref().map(given::shown);
-            match asked(file, common) {
-                Ok(Asked { name, text, version, .. }) => {
-                    let findings = lint::check(&text, self.kubernetes_version.or(version));
+        for file in &files {
+            match given::policy(file) {
+                Ok((name, text)) => {
+                    let findings = lint::check(&text, self.kubernetes_version);
                     checked.push(Checked { name, text, findings });
                 }
                 Err(error) if is_one => return Err(error),
                 // One file that can't be read does not hide what is in the others.
                 Err(error) => {
-                    let is_own = shown.is_none();
-                    let found = unreadable(shown, &error, common, self.kubernetes_version);
-                    if outcome_of(&error) == Outcome::Misused || is_own && found.is_empty() {
+                    checked.push(unreadable(given::shown(file), &error));
+                    if outcome_of(&error) == Outcome::Misused {
                         misuse.get_or_insert(error);
                     }
-                    checked.extend(found);
                 }
             }
+        }
+        if files.is_empty() {
+            let root = common.open_root()?;
+            let run = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
+            let own = run.check_own_policy(self.kubernetes_version)?;
+            warn(common, &own.warnings);
+            checked = own.checked;
         }
         let denies = self.deny == Some(Denied::Warnings);
         print(&checked, denies, common.output, out);

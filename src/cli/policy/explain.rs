@@ -7,11 +7,12 @@ use anyhow::Result;
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
-use super::source::{Asked, asked, document, log};
-use crate::audit::policy::compose::Origin;
-use crate::audit::policy::evaluate::{self, Decision, Request, Target};
+use super::request;
+use super::source::{Accepted, Subject, document, log, subject};
+use crate::audit::policy::evaluate::{self, Decision, Request};
 use crate::audit::policy::read::Reading;
-use crate::audit::policy::{self, Level};
+use crate::audit::policy::request::Asked;
+use crate::audit::policy::{Level, lint};
 use crate::audit::version::Version;
 use crate::cli::common::{Common, Outcome, kubernetes_version};
 use crate::cli::show::warn;
@@ -60,10 +61,10 @@ pub struct Explain {
 impl Explain {
     pub(super) fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let (request, warnings) = self.request()?;
-        let Asked { name, text, version, origins } = asked(self.file, common)?;
+        let Subject { name, text, version, origins } = subject(self.file, common)?;
         let version = self.kubernetes_version.or(version);
         let reading = if self.strict { Reading::Strict } else { Reading::AsServed };
-        let (policy, findings) = policy::lint::check_as(&text, version, reading);
+        let (policy, findings) = lint::check_as(&text, version, reading);
         if !common.json() {
             log(&name, &findings);
         }
@@ -74,6 +75,7 @@ impl Explain {
             return Ok(Outcome::Failed);
         };
         let decision = evaluate::evaluate(&policy, &request);
+        let accepted = Accepted { name, policy, origins };
         let mut warnings = warnings;
         if decision.level != Level::None && !evaluate::is_recorded(&decision, &request) {
             let stages: Vec<_> = evaluate::stages_of(&request).iter().map(ToString::to_string).collect();
@@ -84,13 +86,13 @@ impl Explain {
         }
         warn(common, &warnings);
         if common.json() {
-            let mut document = document(&name, true, &findings);
-            document["request"] = request_json(&request);
+            let mut document = document(&accepted.name, true, &findings);
+            document["request"] = request::json(&request);
             document["warnings"] = json!(warnings);
-            explain_json(&policy, &request, &decision, &origins, &mut document);
+            explain_json(&accepted, &request, &decision, &mut document);
             let _ = writeln!(out, "{document:#}");
         } else {
-            explain_text(&policy, &request, &decision, &origins, out);
+            explain_text(&accepted, &request, &decision, out);
         }
         Ok(Outcome::Done)
     }
@@ -101,75 +103,23 @@ impl Explain {
     ///
     /// An option is wrong.
     fn request(&self) -> Result<(Request, Vec<String>)> {
-        let mut warnings = Vec::new();
-        let target = match (&self.resource, &self.path) {
-            (_, Some(path)) if !path.starts_with('/') || path.contains('?') => {
-                let message = format!("--path {path}: the path must begin with \"/\", and have no query");
-                return Err(Misuse(message).into());
-            }
-            (_, Some(path)) if evaluate::is_resource_path(path) => {
-                return Err(
-                    Misuse(format!("--path {path}: this is the path of a resource; use --resource")).into()
-                );
-            }
-            (_, Some(path)) => Target::Url(path.clone()),
-            (resource, None) => self.resource_target(resource.as_deref().unwrap_or_default(), &mut warnings)?,
+        let asked = Asked {
+            user: &self.user,
+            groups: &self.groups,
+            verb: &self.verb,
+            resource: self.resource.as_deref().unwrap_or_default(),
+            api_group: self.api_group.as_deref().unwrap_or_default(),
+            namespace: self.namespace.as_deref(),
+            name: self.name.as_deref().unwrap_or_default(),
+            path: self.path.as_deref(),
         };
-        let request = Request {
-            groups: evaluate::groups_of(&self.user, self.groups.clone()),
-            user: self.user.clone(),
-            verb: self.verb.clone(),
-            target,
-        };
-        if let Some(why) = policy::words::refusal(&request) {
-            return Err(Misuse(why).into());
-        }
-        warnings.extend(policy::words::doubts(&request));
-        Ok((request, warnings))
-    }
-
-    fn resource_target(&self, resource: &str, warnings: &mut Vec<String>) -> Result<Target> {
-        let (resource, subresource) = match resource.split_once('/') {
-            Some((resource, sub)) if !sub.is_empty() && !sub.contains('/') => (resource, sub),
-            None => (resource, ""),
-            _ => ("", ""),
-        };
-        if resource.is_empty() {
-            return Err(Misuse(
-                "--resource: write RESOURCE or RESOURCE/SUBRESOURCE, such as pods or pods/log".to_owned(),
-            )
-            .into());
-        }
-        let mut name = self.name.clone().unwrap_or_default();
-        if self.verb == "deletecollection" && !name.is_empty() {
-            warnings.push(
-                "a deletecollection has no name, not even with a field selector: --name is ignored".to_owned(),
-            );
-            name.clear();
-        }
-        // The URL of a create request has a name only for a subresource, whose object exists.
-        if self.verb == "create" && subresource.is_empty() && !name.is_empty() {
-            warnings.push(
-                "the API server doesn't look at the name of an object that a request creates: --name is ignored"
-                    .to_owned(),
-            );
-            name.clear();
-        }
-        // The API server reads the URL of a namespace as a request in that namespace.
-        let own = if resource == "namespaces" { name.clone() } else { String::new() };
-        Ok(Target::Resource {
-            group: self.api_group.clone().unwrap_or_default(),
-            resource: resource.to_owned(),
-            subresource: subresource.to_owned(),
-            namespace: self.namespace.clone().unwrap_or(own),
-            name,
-        })
+        asked.request().map_err(|refusal| Misuse(format!("--{} {}", refusal.field, refusal.message)).into())
     }
 }
 
 /// The rules before the rule that decides, or all rules if none does: number, position, and why it doesn't match.
 fn passed_over<'a>(
-    policy: &'a policy::Policy,
+    Accepted { policy, .. }: &'a Accepted,
     request: &'a Request,
     decision: &Decision,
 ) -> impl Iterator<Item = (usize, Position, String)> + 'a {
@@ -180,28 +130,12 @@ fn passed_over<'a>(
     })
 }
 
-/// Number and position of the rule that decides.
-fn decisive(policy: &policy::Policy, decision: &Decision) -> Option<(usize, Position)> {
-    let index = decision.rule?;
-    Some((index + 1, policy.rules.get(index)?.position))
-}
-
-fn explain_text(
-    policy: &policy::Policy,
-    request: &Request,
-    decision: &Decision,
-    origins: &[Origin],
-    out: &mut String,
-) {
-    let named = |number: usize, position: Position| match origins.get(number - 1) {
-        Some(origin) => format!("rule {number} at {position} ({origin})"),
-        None => format!("rule {number} at {position}"),
-    };
-    for (number, position, why) in passed_over(policy, request, decision) {
-        let _ = writeln!(out, "{}: {why}", named(number, position));
+fn explain_text(accepted: &Accepted, request: &Request, decision: &Decision, out: &mut String) {
+    for (number, position, why) in passed_over(accepted, request, decision) {
+        let _ = writeln!(out, "{}: {why}", accepted.rule(number, position));
     }
-    let _ = match decisive(policy, decision) {
-        Some((number, position)) => writeln!(out, "{} decides", named(number, position)),
+    let _ = match accepted.decisive(decision) {
+        Some((number, position)) => writeln!(out, "{} decides", accepted.rule(number, position)),
         None => writeln!(out, "no rule matches"),
     };
     if decision.level == Level::None {
@@ -214,47 +148,16 @@ fn explain_text(
     let _ = writeln!(out, "level: {}\nstages not recorded: {stages}\nmanaged fields: {fields}", decision.level);
 }
 
-fn explain_json(
-    policy: &policy::Policy,
-    request: &Request,
-    decision: &Decision,
-    origins: &[Origin],
-    document: &mut Value,
-) {
-    let at = |number: usize, position: Position| json!({"number": number, "line": position.line, "column": position.column});
-    let rule = |number: usize, position: Position| {
-        let mut rule = at(number, position);
-        rule["from"] = origins.get(number - 1).map_or(Value::Null, |origin| {
-            let mut from = at(origin.number, origin.position);
-            from["file"] = json!(origin.name);
-            from
-        });
-        rule
-    };
-    document["rule"] = decisive(policy, decision).map_or(Value::Null, |(number, position)| rule(number, position));
+fn explain_json(accepted: &Accepted, request: &Request, decision: &Decision, document: &mut Value) {
+    document["rule"] = json!(accepted.decisive(decision).map(|rule| accepted.rule_json(rule)));
     document["level"] = json!(decision.level.to_string());
     document["omitStages"] = decision.omit_stages.iter().map(ToString::to_string).collect();
     document["omitManagedFields"] = json!(decision.omit_managed_fields);
-    document["passedOver"] = passed_over(policy, request, decision)
+    document["passedOver"] = passed_over(accepted, request, decision)
         .map(|(number, position, why)| {
-            let mut rule = rule(number, position);
+            let mut rule = accepted.rule_json((number, position));
             rule["reason"] = json!(why);
             rule
         })
         .collect();
-}
-
-fn request_json(request: &Request) -> Value {
-    let mut value = json!({"user": request.user, "groups": request.groups, "verb": request.verb});
-    match &request.target {
-        Target::Url(path) => value["path"] = json!(path),
-        Target::Resource { group, resource, subresource, namespace, name } => {
-            value["apiGroup"] = json!(group);
-            value["resource"] = json!(resource);
-            value["subresource"] = json!(subresource);
-            value["namespace"] = json!(namespace);
-            value["name"] = json!(name);
-        }
-    }
-    value
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::audit::policy::findings::{Finding, KINDS};
+use crate::audit::policy::findings::{Checked, Finding, KINDS};
 use crate::cli::common::OutputFormat;
 use crate::yaml::Position;
 use crate::yaml::fields::Severity;
@@ -14,20 +14,6 @@ use crate::yaml::fields::Severity;
 const PAGES: &str = "docs/policy-findings.md";
 /// The longest part of a line that is shown, in characters.
 const WIDTH: usize = 100;
-
-/// A policy that was checked.
-pub struct Checked {
-    pub name: String,
-    pub text: String,
-    pub findings: Vec<Finding>,
-}
-
-impl Checked {
-    /// Does the API server take it as it is meant?
-    pub fn accepted(&self) -> bool {
-        self.findings.iter().all(|finding| finding.severity != Severity::Error)
-    }
-}
 
 /// Prints what was found. `denies`: warnings count as errors do.
 pub fn print(checked: &[Checked], denies: bool, format: OutputFormat, out: &mut String) {

@@ -6,7 +6,7 @@ use super::value::value_of;
 use crate::audit::flags::is_audit;
 use crate::wiring::beside::Beside;
 use crate::wiring::manifest;
-use crate::wiring::mounts::Present;
+use crate::wiring::present::Present;
 use crate::yaml::Position;
 
 /// Reads what the patches give. Nothing, if they cannot be applied: [`check`](super::check()) says why. `position`: who

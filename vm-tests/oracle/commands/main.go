@@ -19,6 +19,7 @@ import (
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/klog/v2"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
+	"k8s.io/kubernetes/cmd/kubeadm/app/apis/kubeadm/validation"
 	kubeadm "k8s.io/kubernetes/cmd/kubeadm/app/cmd"
 )
 
@@ -30,6 +31,8 @@ type question struct {
 type answer struct {
 	// Why the program ends.
 	Error string `json:"error,omitempty"`
+	// Does kubeadm refuse the flags beside --config?
+	Mixed bool `json:"mixed,omitempty"`
 	// The names of the command and of the commands above it.
 	Command string `json:"command,omitempty"`
 	// The last value of each flag that is given.
@@ -113,6 +116,8 @@ func record(command *cobra.Command, result *answer) {
 		command.Run = nil
 		command.RunE = func(command *cobra.Command, _ []string) error {
 			result.Command, result.Flags = command.CommandPath(), given(command.Flags())
+			// An upgrade asks this only since 1.31, in the function that is replaced here.
+			result.Mixed = validation.ValidateMixedArguments(command.Flags()) != nil
 			return nil
 		}
 	}
