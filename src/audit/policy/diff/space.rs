@@ -429,10 +429,10 @@ pub fn can_be(user: &str, verb: &str, target: &Target) -> bool {
     match target {
         Target::Url(path) => path.starts_with('/') && !path.contains('?') && !is_resource_path(path),
         Target::Resource { resource, subresource, namespace, name, .. } => {
-            (name.is_empty()
+            name.is_empty()
                 || (resource != "namespaces" || namespace == name)
                     && (verb != "create" || !subresource.is_empty())
-                    && verb != "deletecollection")
+                    && verb != "deletecollection"
         }
     }
 }
