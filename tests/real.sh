@@ -53,4 +53,4 @@ fi
 seed=${SEED:-$(tests/commit.sh)}
 echo "random policies, requests, flags, arguments and manifests: SEED=$seed PAIRS=$pairs, for 1.${minors// /, 1.}"
 ORACLES=$oracles COMMANDS=$commands KUBELETS="1.$newest=$PWD/target/kubelet-1.$newest" SEED=$seed PAIRS=$pairs \
-    cargo test --locked --lib differential -- --ignored --nocapture
+    cargo test --locked --lib differential -- --include-ignored --nocapture

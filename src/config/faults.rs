@@ -1,7 +1,7 @@
 //! Finds what is wrong in a configuration on any node.
 
 use super::{Config, FRAGMENTS};
-use crate::audit::flags;
+use crate::audit::{flags, profiles};
 use crate::path::{aside, is_no_place_for_policy, is_within, log_directory_fault, parent, path_fault};
 use crate::storage::unit::MountSource;
 use crate::yaml::fields::join;
@@ -85,6 +85,12 @@ fn source_of_policy_fault(path: &str) -> Option<String> {
             "policy.source must not be in {FRAGMENTS}, whose files are put together with it; set it to a file elsewhere"
         )
     };
+    if let Some(profile) = profiles::named(path) {
+        let name = profile.name;
+        return Some(format!(
+            "policy.source must be an absolute path, and {name} is a profile; write profile: {name}"
+        ));
+    }
     path_fault("policy.source", path).or_else(|| is_within(path, FRAGMENTS).then(among))
 }
 

@@ -552,7 +552,10 @@ mod tests {
                 "3:10: profile \"other\" is not known; it takes default, low-noise, writes, cis, stig",
             ),
             ("profile: [cis]", "3:10: profile must be a string"),
-            ("policy: {source: cis}", "3:18: policy.source must be an absolute path"),
+            (
+                "policy: {source: cis}",
+                "3:18: policy.source must be an absolute path, and cis is a profile; write profile: cis",
+            ),
             (
                 "policy: {path: /etc/kube-audit-bootstrap/policy.d/p.yaml}",
                 "3:16: policy.path must not be /etc/kube-audit-bootstrap/policy.d/p.yaml, a place of the system",

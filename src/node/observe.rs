@@ -359,6 +359,11 @@ fn written(root: &Root, paths: &[String]) -> BTreeSet<String> {
     paths.iter().filter(is_ours).cloned().collect()
 }
 
+/// Whether a run of this program wrote what is at the path.
+pub fn is_of_run(root: &Root, path: &str) -> bool {
+    !written(root, &[path.to_owned()]).is_empty()
+}
+
 /// Is a file what the newest run that wrote it made of it?
 fn is_as_written(root: &Root, path: &str, now: Option<&Snapshot>) -> bool {
     let sets = backup::list(root).unwrap_or_default();

@@ -30,7 +30,7 @@ use crate::audit::policy::compose::{Composed, Origin, Sources};
 use crate::audit::policy::findings::{Checked, lines};
 use crate::audit::policy::lint::check;
 use crate::audit::policy::read::Reading;
-use crate::audit::profiles::PROFILES;
+use crate::audit::profiles::{self, PROFILES};
 use crate::audit::version::Version;
 use crate::change::Change;
 use crate::config::{self, Config, Existing};
@@ -97,11 +97,6 @@ impl Run<'_> {
         observe::observe(self.root, &config, self.required).ok()
     }
 
-    /// The Kubernetes version that the node's files give. `None` if they give none, or have faults.
-    pub fn version(&self) -> Option<Version> {
-        self.policy_place().1
-    }
-
     /// The policy that `apply` installs, for an API server of that version.
     ///
     /// # Errors
@@ -160,13 +155,38 @@ impl Run<'_> {
     fn own(&self) -> Result<Own> {
         let (path, version) = self.policy_place();
         let found = self.root.text(&path)?.map(|text| text.text);
-        let is_kept = self.config.existing == Existing::Keep && found.is_some();
-        let is_composed = !is_kept && has_fragments(self.root)?;
+        let is_composed = !self.is_kept(&path, found.is_some()) && has_fragments(self.root)?;
         if found.is_none() && !is_composed {
             let shown = self.root.shown(&path);
             return Err(Misuse(format!("{shown}: the node has no policy there; name a policy file")).into());
         }
         Ok(Own { path, version, found, is_composed })
+    }
+
+    /// What `apply` would leave or install, with its path and with warnings.
+    ///
+    /// # Errors
+    ///
+    /// As [`Run::composed`].
+    pub fn policy_to_be(&self) -> Result<(String, String, Vec<String>)> {
+        let (path, version) = self.policy_place();
+        let installed = self.root.text(&path)?.map(|text| text.text);
+        if let Some(text) = installed.filter(|_| self.is_kept(&path, true)) {
+            let ignored = if has_fragments(self.root)? { ", and the fragments are not used" } else { "" };
+            let warning = format!("{path}: this policy stays, because of existing: keep{ignored}");
+            return Ok((path, text, vec![warning]));
+        }
+        let composed = self.composed(version)?;
+        let warnings = composed.warnings();
+        Ok((self.config.policy_path.clone(), composed.text, warnings))
+    }
+
+    /// Does `apply` leave the policy that is there? As `keeps_policy` of the plan.
+    fn is_kept(&self, path: &str, is_installed: bool) -> bool {
+        let is_asked = self.config.policy_source != "default" || self.config.profile.name != PROFILES[0].name;
+        self.config.existing == Existing::Keep
+            && is_installed
+            && !(is_asked && observe::is_of_run(self.root, path))
     }
 
     /// The path of the node's policy: with `existing: keep`, of the one that its files name. And the Kubernetes version
@@ -452,7 +472,11 @@ pub fn asked_policy(root: &Root, config: &Config, given: Option<&Path>) -> Resul
         }
     };
     let (fragments, left_alone) = fragments::fragments(root)?;
-    let sources = Sources { fragments, left_alone, ..Sources::of(&base.0, &base.1) };
+    // Its path is as the user typed it, and the same file makes the same policy.
+    let is_file = given.is_some_and(|path| path.to_str().is_none_or(|name| profiles::named(name).is_none()));
+    let label = is_file.then_some("--policy");
+    let mut sources = Sources { fragments, left_alone, label, ..Sources::of(&base.0, &base.1) };
+    sources.left_alone.extend(sources.tell_of_scanners());
     let mut files: Vec<_> =
         given.and_then(storage::identity).map(|file| (base.0.clone(), file)).into_iter().collect();
     for name in sources.fragments.iter().map(|source| &source.name).chain(given.is_none().then_some(&base.0)) {

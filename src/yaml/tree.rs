@@ -20,7 +20,7 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 /// The deepest nesting that is read.
 pub const MAX_DEPTH: usize = 64;
 /// The largest number of nodes in a text. The nodes of an anchor count again for each alias.
-pub const MAX_NODES: usize = 50_000;
+pub const MAX_NODES: usize = 100_000;
 
 type Result<T> = std::result::Result<T, YamlFault>;
 
@@ -359,6 +359,8 @@ struct ParserEvents<'t> {
     text: &'t str,
     /// The length of a byte order mark, which is not passed to libyaml.
     skipped: usize,
+    /// Where the last event began, if the text has breaks of lines that only YAML knows, so that libyaml counts other lines.
+    last: Option<(usize, Position)>,
 }
 
 #[allow(unsafe_code)]
@@ -374,7 +376,28 @@ impl<'t> ParserEvents<'t> {
             sys::yaml_parser_set_encoding(parser.as_mut_ptr(), sys::YAML_UTF8_ENCODING);
             sys::yaml_parser_set_input_string(parser.as_mut_ptr(), body.as_ptr(), body.len() as u64);
         }
-        Ok(ParserEvents { parser, text, skipped: text.len() - body.len() })
+        let bytes = body.as_bytes();
+        let is_old = |(at, byte): (usize, &u8)| *byte == b'\r' && bytes.get(at + 1) != Some(&b'\n');
+        let has_breaks = body.contains(['\u{85}', '\u{2028}', '\u{2029}']) || bytes.iter().enumerate().any(is_old);
+        let skipped = text.len() - body.len();
+        Ok(ParserEvents { parser, text, skipped, last: has_breaks.then_some((skipped, Position::START)) })
+    }
+
+    /// The position of a mark.
+    fn position(&mut self, mark: sys::yaml_mark_t) -> Position {
+        let Some((from, position)) = &mut self.last else { return position_of(mark) };
+        let at = (mark.index as usize + self.skipped).min(self.text.len());
+        match self.text.get(*from..at) {
+            Some(between) => {
+                let rest = between.rsplit('\n').next().unwrap_or_default();
+                let lines = between.matches('\n').count();
+                position.line += lines;
+                position.column = rest.chars().count() + if lines > 0 { 1 } else { position.column };
+            }
+            None => *position = position_at(self.text, at),
+        }
+        *from = at;
+        *position
     }
 
     fn next(&mut self) -> Result<Event> {
@@ -418,10 +441,11 @@ impl<'t> ParserEvents<'t> {
                 _ => (EventKind::Other, none, none),
             };
             let (anchor, tag) = (text_of(anchor), text_of(tag));
-            let position = position_of(event.start_mark);
+            let (start_mark, end_mark) = (event.start_mark, event.end_mark);
             let clamp = |mark: sys::yaml_mark_t| (mark.index as usize + self.skipped).min(self.text.len());
-            let (start, end) = (clamp(event.start_mark), clamp(event.end_mark));
+            let (start, end) = (clamp(start_mark), clamp(end_mark));
             sys::yaml_event_delete(raw.as_mut_ptr());
+            let position = self.position(start_mark);
             Ok(Event { kind, start, end: end.max(start), position, anchor, tag })
         }
     }
@@ -433,6 +457,9 @@ impl<'t> ParserEvents<'t> {
             let text = |pointer: *const i8| text_of(pointer.cast::<u8>().cast_mut()).unwrap_or_default();
             // A character that libyaml's reader refuses (a control character) has an offset, but no mark yet.
             let mark = match parser.problem_offset {
+                0 if self.last.is_some() => {
+                    position_at(self.text, parser.problem_mark.index as usize + self.skipped)
+                }
                 0 => position_of(parser.problem_mark),
                 offset => position_at(self.text, offset as usize + self.skipped),
             };
@@ -539,7 +566,7 @@ mod tests {
         // The mapping has 5 nodes, and each alias is one more.
         let many = |more: usize| {
             let aliases = (MAX_NODES - 6 - 2) / 6;
-            format!("[&x {{k: [a, b]}}, {}{}]", "*x,".repeat(aliases), "c,".repeat(more))
+            format!("[&x {{k: [a, b]}}, {}{}]", "*x,".repeat(aliases), "c,".repeat(more + (MAX_NODES - 6 - 2) % 6))
         };
         for (fits, too_much, expected) in [
             ("#".repeat(MAX_BYTES), "#".repeat(MAX_BYTES + 1), "1:1: 1048577 bytes, but at most 1048576 are read"),
@@ -556,17 +583,33 @@ mod tests {
             (
                 many(2),
                 many(3),
-                "more than 50000 values; those of an anchor count again for each alias: remove aliases",
+                "more than 100000 values; those of an anchor count again for each alias: remove aliases",
             ),
             (
                 format!("[{}]", "c,".repeat(MAX_NODES - 1)),
                 format!("[{}]", "c,".repeat(MAX_NODES)),
-                "more than 50000 values; remove what is not needed",
+                "more than 100000 values; remove what is not needed",
             ),
         ] {
             assert!(parse(&fits).is_ok(), "{expected}: {:?}", parse(&fits).err());
             let fault = parse(&too_much).unwrap_err().to_string();
             assert!(fault.contains(expected), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_line_ends_where_editors_end_it() {
+        for mark in ["\u{85}", "\u{2028}", "\u{2029}", "x", "\r"] {
+            let text = format!("\u{feff}# a{mark}# b\nc: [d,\n e]\nf: g\n");
+            let root = root(&text);
+            let at = |path: &[&str]| root.at(path).map(|node| node.position.to_string());
+            assert_eq!(at(&["f"]).as_deref(), Some("4:4"), "{mark:?}");
+            let items = root.at(&["c"]).and_then(Node::items).unwrap();
+            assert_eq!(items[1].position.to_string(), "3:2", "{mark:?}");
+            let fault = parse(&format!("# a{mark}# b\na: *x\n")).unwrap_err();
+            assert_eq!(fault.position.to_string(), "2:4", "{mark:?}");
+            let fault = parse(&format!("# a{mark}# b\na: 'b\n")).unwrap_err();
+            assert!(fault.position.line >= 2 && fault.position.line <= 3, "{mark:?} {fault:?}");
         }
     }
 

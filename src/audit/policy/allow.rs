@@ -4,7 +4,7 @@
 use super::Policy;
 use super::findings::{Finding, Id, Place, Report};
 use crate::yaml::fields::{Severity, brief, likely};
-use crate::yaml::{Document, Node, NodeKind};
+use crate::yaml::{Document, Node, NodeKind, Position};
 
 const MARK: &str = "kube-audit-bootstrap:";
 const VERB: &str = "allow";
@@ -56,7 +56,8 @@ fn is_comment(before: &str) -> bool {
     let blank = [' ', '\t'];
     let before = before.trim_end_matches(blank);
     let outside = before.trim_end_matches('#');
-    outside.len() < before.len() && (outside.is_empty() || outside.ends_with([' ', '\t', '\n']))
+    outside.len() < before.len()
+        && (outside.is_empty() || outside.ends_with([' ', '\t', '\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']))
 }
 
 /// The comment after its mark, if its verb is `allow` or like it.
@@ -88,7 +89,7 @@ pub fn apply(policy: &Policy, allows: &[Allow], report: &mut Report<'_>) {
             let message = "no id follows; write the ids of the findings that are meant, such as PA109";
             report.add(Id::IdleAllow, place, message);
         }
-        let lines = scope(policy, report, place.position.line);
+        let lines = scope(policy, report, place.position);
         for (code, at) in &allow.codes {
             let id = Id::of_code(code);
             let is_allowed = |found: &Finding| {
@@ -114,8 +115,9 @@ pub fn apply(policy: &Policy, allows: &[Allow], report: &mut Report<'_>) {
     }
 }
 
-/// The first and the last line that a comment in a line is about.
-fn scope(policy: &Policy, report: &Report<'_>, line: usize) -> (usize, usize) {
+/// The first and the last line that a comment is about.
+fn scope(policy: &Policy, report: &Report<'_>, at: Position) -> (usize, usize) {
+    let line = at.line;
     let lines_of = |rule: &super::Rule| (rule.position.line, report.position(rule.end).line);
     let around: Vec<_> =
         policy.rules.iter().map(lines_of).filter(|(first, last)| (*first..=*last).contains(&line)).collect();
@@ -124,7 +126,16 @@ fn scope(policy: &Policy, report: &Report<'_>, line: usize) -> (usize, usize) {
     }
     // The rule may begin in the line after its dash.
     let is_skipped = |text: &str| text.is_empty() || text.starts_with('#') || text == "-";
-    let below = report.text.lines().skip(line).position(|text| !is_skipped(text.trim()));
+    // Behind a rule, a comment is about the rule if it is indented as the rule's fields are.
+    let lines: Vec<_> = report.text.lines().map(str::trim).collect();
+    let is_behind =
+        |last: usize| lines.get(last..line).is_some_and(|between| between.iter().copied().all(is_skipped));
+    let indent = report.text.lines().nth(line - 1).map_or(0, |text| text.len() - text.trim_start().len());
+    let before = policy.rules.iter().rfind(|rule| lines_of(rule).1 < line);
+    if let Some(rule) = before.filter(|rule| indent + 1 >= rule.position.column && is_behind(lines_of(rule).1)) {
+        return lines_of(rule);
+    }
+    let below = lines.iter().skip(line).position(|text| !is_skipped(text));
     let next = below.map(|below| line + 1 + below);
     let rule = policy.rules.iter().find(|rule| Some(rule.position.line) == next);
     rule.map_or((0, usize::MAX), lines_of)
@@ -160,6 +171,21 @@ mod tests {
                 "",
             ),
             (format!("- users: [\"a*\"]\n  level: Metadata\n{rest}{allow} PA106\n"), ""),
+            // Below a rule, its indentation says which rule it is about.
+            (format!("- users: [\"a*\"]\n  level: Metadata\n  {allow} PA106\n{rest}"), ""),
+            (format!("- users: [\"a*\"]\n  level: Metadata\n\n  # why\n  {allow} PA106\n{rest}"), ""),
+            (
+                format!(
+                    "- users: [a]\n  level: Metadata\n  {allow} PA106\n- users: [\"a*\"]\n  level: Metadata\n{rest}"
+                ),
+                "PA123:6:33 PA106:7:11",
+            ),
+            (
+                format!("  - users: [\"a*\"]\n    level: Metadata\n  {allow} PA106\n  - level: Metadata\n"),
+                "PA106:4:13 PA123:6:33",
+            ),
+            // Only YAML knows this break of a line.
+            (format!("# why\u{2028}{allow} PA106\n- users: [\"a*\"]\n  level: Metadata\n{rest}"), ""),
             (format!("{allow} PA106\n{rest}"), "PA123:4:31"),
             (format!("{allow} PA999\n{rest}"), "PA123:4:31"),
             (format!("{allow}\n{rest}"), "PA123:4:25"),

@@ -1,8 +1,10 @@
 //! Finds rules by which a log gets what is secret: bodies that have secrets, tokens or kubeconfigs.
 
-use super::cover::covers;
+use super::cover::hiders;
 use super::evaluate::{combined, contains, group_matches, resource_matches};
 use super::findings::{Id, Report};
+use super::identity::is_of_anybody;
+use super::words::is_namespaced;
 use super::{GroupResources, Level, Policy, Rule, Stage, Word};
 
 /// A resource whose bodies are secret.
@@ -29,7 +31,8 @@ const SECRETS: [Secret; 3] = [
         resource: "secrets",
         subresource: "",
         requests: WRITES,
-        responses: &["get", "list", "create", "update", "patch", "deletecollection"],
+        // A delete that has to wait, as for a finalizer, answers with the object.
+        responses: &["get", "list", "create", "update", "patch", "delete", "deletecollection"],
     },
     Secret {
         name: "the tokens of service accounts",
@@ -56,7 +59,7 @@ pub fn check(policy: &Policy, out: &mut Report<'_>) {
         // Bodies are in the events of the later stages.
         let is_omitted =
             policy.omit_stages.iter().chain(&rule.omit_stages).any(|one| *one == Stage::ResponseComplete);
-        if rule.level < Level::Request || is_omitted {
+        if rule.level < Level::Request || is_omitted || !is_of_anybody(rule) {
             continue;
         }
         let Some(rest) = left.checked_sub(i) else { return };
@@ -89,6 +92,12 @@ fn is_recorded(secret: &Secret, rule: &Rule, earlier: &[Rule]) -> bool {
                 && (entry.resources.is_empty() || entry.resources.iter().any(has))
         })
         .collect();
+    if is_namespaced(secret.group, secret.resource) == Some(false)
+        && !rule.namespaces.is_empty()
+        && !contains(&rule.namespaces, "")
+    {
+        return false;
+    }
     let is_any = rule.resources.is_empty() && rule.non_resource_urls.is_empty();
     let names = entries.iter().map(|entry| entry.resource_names.clone());
     let names: Vec<Vec<Word>> = if is_any { vec![Vec::new()] } else { names.collect() };
@@ -96,7 +105,7 @@ fn is_recorded(secret: &Secret, rule: &Rule, earlier: &[Rule]) -> bool {
     verbs.filter(has_verb).any(|verb| {
         names.iter().any(|names| {
             let part = part(rule, secret.group, &name, names, Some(verb));
-            !earlier.iter().any(|earlier| covers(earlier, &part))
+            hiders(earlier, &part).is_empty()
         })
     })
 }
@@ -106,7 +115,7 @@ fn is_of_kubeconfigs(rule: &Rule, earlier: &[Rule]) -> bool {
     rule.resources.iter().any(|entry| {
         entry.resources.iter().filter(|word| word.text.contains("kubeconfig")).any(|word| {
             let part = part(rule, &entry.group, &word.text, &entry.resource_names, None);
-            !earlier.iter().any(|earlier| covers(earlier, &part))
+            hiders(earlier, &part).is_empty()
         })
     })
 }
@@ -122,7 +131,12 @@ fn part(rule: &Rule, group: &str, resource: &str, names: &[Word], verb: Option<&
         end: rule.end,
     };
     let verbs = verb.map_or(rule.verbs.clone(), |verb| vec![word(verb)]);
-    Rule { verbs, resources: vec![entry], ..rule.clone() }
+    // After a login that failed, there is no body.
+    let user_groups = match rule.users.is_empty() && rule.user_groups.is_empty() {
+        true => ["system:authenticated", "system:unauthenticated"].map(word).to_vec(),
+        false => rule.user_groups.clone(),
+    };
+    Rule { verbs, user_groups, resources: vec![entry], ..rule.clone() }
 }
 
 #[cfg(test)]
@@ -142,11 +156,24 @@ mod tests {
             ("", "level: Metadata".to_owned(), vec![]),
             ("", format!("level: RequestResponse, {core}"), vec![secrets, tokens]),
             ("", format!("level: Request, {core}, verbs: [get, list, watch, delete]"), vec![]),
-            ("", format!("level: RequestResponse, {core}, verbs: [watch, delete]"), vec![]),
+            ("", format!("level: RequestResponse, {core}, verbs: [watch]"), vec![]),
+            ("", format!("level: RequestResponse, {core}, verbs: [delete]"), vec![secrets]),
+            ("", format!("level: Request, {core}, verbs: [delete]"), vec![]),
+            ("", "level: Request, namespaces: [team]".to_owned(), vec![secrets]),
+            ("", "level: Request, namespaces: [\"\"], verbs: [create], resources: [{group: authentication.k8s.io}]".to_owned(), vec![reviews]),
+            // Nobody has these names.
+            ("", format!("level: RequestResponse, users: [\"system:nodes\"], {core}"), vec![]),
+            ("", format!("level: RequestResponse, userGroups: [\"system:node:a\"], {core}"), vec![]),
+            // Who has the one group has the other.
+            ("level: Metadata, userGroups: [\"system:serviceaccounts\"]", "level: RequestResponse, users: [\"system:serviceaccount:a:b\"]".to_owned(), vec![]),
+            ("level: Metadata, userGroups: [\"system:authenticated\"]", "level: RequestResponse, users: [alice]".to_owned(), vec![]),
+            ("level: Metadata, userGroups: [\"system:authenticated\"]", "level: RequestResponse".to_owned(), vec![secrets, tokens, reviews]),
+            ("level: Metadata, userGroups: [\"system:authenticated\", \"system:unauthenticated\"]", "level: RequestResponse".to_owned(), vec![]),
+            ("level: Metadata, users: [a]}\n- {level: Metadata, users: [b]", "level: Request, users: [a, b]".to_owned(), vec![]),
             ("", format!("level: RequestResponse, {core}, verbs: [deletecollection]"), vec![secrets]),
             ("", format!("level: RequestResponse, {}", named("pods, \"*/status\"")), vec![]),
             ("", format!("level: RequestResponse, {}", named("\"*/token\"")), vec![tokens]),
-            ("", "level: RequestResponse, namespaces: [team]".to_owned(), vec![secrets, tokens, reviews]),
+            ("", "level: RequestResponse, namespaces: [team]".to_owned(), vec![secrets, tokens]),
             ("", "level: RequestResponse, nonResourceURLs: [/x]".to_owned(), vec![]),
             ("", "level: Request, omitStages: [ResponseComplete]".to_owned(), vec![]),
             ("level: Metadata, resources: [{resources: [secrets]}]", format!("level: Request, {core}"), vec![]),

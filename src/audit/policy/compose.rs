@@ -36,6 +36,8 @@ pub struct Sources {
     pub fragments: Vec<Source>,
     /// What was left alone beside them, as warnings.
     pub left_alone: Vec<String>,
+    /// What the comments of the composed policy call the base, if that is not its name.
+    pub label: Option<&'static str>,
 }
 
 /// Where a rule of a composed policy is from.
@@ -80,6 +82,26 @@ impl Sources {
         Sources { base: Source { name: name.to_owned(), text: text.to_owned() }, ..Sources::default() }
     }
 
+    /// A warning that scanners which read the policy of a profile don't pass it with these fragments.
+    pub fn tell_of_scanners(&self) -> Option<String> {
+        let is_before =
+            |fragment: &Source| place(&fragment.text, &mut Report::new(&fragment.text)) == Place::Before;
+        let (scanners, advice) = match self.base.name.as_str() {
+            "profile cis" if self.fragments.iter().any(is_before) => {
+                ("want the first rules to be those of CIS 3.2.2", "let the fragments come after")
+            }
+            "profile stig" if !self.fragments.is_empty() => {
+                ("want exactly one rule (V-242403)", "remove the fragments")
+            }
+            _ => return None,
+        };
+        Some(format!(
+            "{}: with fragments, scanners that read the policy no longer pass it, because they {scanners}; {advice}, or \
+             choose another profile",
+            self.base.name
+        ))
+    }
+
     /// The policy that the sources make, for an API server of that version. The reading is of a base without fragments.
     ///
     /// # Errors
@@ -115,7 +137,7 @@ impl Sources {
         }
         // Fragments of one place stay in the order of their names.
         parts.sort_by_key(|part| part.place);
-        let text = written(&parts);
+        let text = written(&parts, self.label);
         let origins: Vec<_> =
             parts.iter().flat_map(|part| (0..part.rules.len()).map(|at| part.origin(at))).collect();
         let (policy, findings) = check_as(&text, version, Reading::Strict);
@@ -255,7 +277,7 @@ fn hidden(later: &Part<'_>, before: &[Part<'_>]) -> Vec<(usize, Id, String)> {
 }
 
 /// The text of a policy that has the rules of all parts.
-fn written(parts: &[Part]) -> String {
+fn written(parts: &[Part], label: Option<&str>) -> String {
     let mut out =
         "# kube-audit-bootstrap put this policy together. Edit the files that it names, and run apply.\n\
                    apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n"
@@ -264,7 +286,8 @@ fn written(parts: &[Part]) -> String {
         for (at, rule) in part.rules.iter().enumerate() {
             // A path may hold anything, and a comment ends with its line.
             let shown = |c: char| if c == ' ' || c.is_alphanumeric() || c.is_ascii_graphic() { c } else { '?' };
-            let name: String = part.source.name.chars().map(shown).collect();
+            let name = label.filter(|_| part.place == Place::Base).unwrap_or(&part.source.name);
+            let name: String = name.chars().map(shown).collect();
             let _ = writeln!(out, "# {name}, rule {}", at + 1);
             write_rule(rule, &mut out);
         }
@@ -556,6 +579,32 @@ mod tests {
             target: super::super::evaluate::Target::Url("/".to_owned()),
         };
         assert_eq!(evaluate(&parse(&text, None).0.unwrap(), &request).rule, Some(0));
+    }
+
+    #[test]
+    fn fragments_that_a_scanner_does_not_pass_are_told() {
+        let after = format!("{AFTER}rules: [{{level: Metadata, users: [a]}}]");
+        let before = "rules: [{level: Metadata, users: [a]}]";
+        for (base, fragment, is_told) in [
+            ("profile cis", before, true),
+            ("profile cis", &after, false),
+            ("profile stig", before, true),
+            ("profile stig", &after, true),
+            ("profile default", before, false),
+        ] {
+            let sources = sources("rules: [{level: Metadata}]", &[("f", fragment)]);
+            let sources = Sources { base: Source { name: base.to_owned(), ..sources.base }, ..sources };
+            let told = sources.tell_of_scanners();
+            assert_eq!(told.is_some(), is_told, "{base} {fragment} {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_label_stands_for_a_name_that_may_change() {
+        let sources = sources("rules: [{level: Metadata}]", &[("f", "rules: [{level: Metadata, users: [a]}]")]);
+        let composed = Sources { label: Some("--policy"), ..sources }.compose(None, Reading::Strict).unwrap();
+        assert!(composed.text.contains("\n# f, rule 1\n") && composed.text.contains("\n# --policy, rule 1\n"));
+        assert_eq!(composed.origins[1].name, "base");
     }
 
     #[test]

@@ -186,6 +186,34 @@ fn listed<'w>(words: impl Iterator<Item = &'w str>) -> String {
     text + "]"
 }
 
+/// The stages at which a request can have an event, but for a panic: `WithAudit` and `WithFailedAuthenticationAudit` of
+/// `k8s.io/apiserver/pkg/endpoints/filters`. What runs long: `LongRunningFunc` of `k8s.io/kubernetes/pkg/controlplane`.
+pub fn stages_of(request: &Request) -> &'static [Stage] {
+    let has = |list: &[&str], word: &str| list.contains(&word);
+    let is_long = has(&["watch", "proxy"], &request.verb)
+        || match &request.target {
+            Target::Resource { subresource, .. } => has(&LONG, subresource),
+            Target::Url(path) => path.starts_with(PROFILER),
+        };
+    match () {
+        // The login failed.
+        () if request.user.is_empty() => &[Stage::ResponseStarted],
+        () if is_long => &[Stage::RequestReceived, Stage::ResponseStarted, Stage::ResponseComplete],
+        () => &[Stage::RequestReceived, Stage::ResponseComplete],
+    }
+}
+
+/// Whether a request that is decided so has an event, even without a panic.
+pub fn is_recorded(decision: &Decision, request: &Request) -> bool {
+    decision.level != Level::None && stages_of(request).iter().any(|stage| !decision.omit_stages.contains(stage))
+}
+
+/// The subresources whose requests run long.
+pub const LONG: [&str; 5] = ["attach", "exec", "proxy", "log", "portforward"];
+
+/// The URLs below it run long.
+pub const PROFILER: &str = "/debug/pprof/";
+
 /// Whether `text` is one of the words.
 pub fn contains(words: &[Word], text: &str) -> bool {
     words.iter().any(|word| word.text == text)
@@ -417,6 +445,33 @@ mod tests {
         ] {
             let named = named.split_whitespace().map(str::to_owned).collect();
             assert_eq!(groups_of(user, named).join(" "), expected, "{user}");
+        }
+    }
+
+    #[test]
+    fn an_event_needs_a_stage_that_the_request_has() {
+        let stages = |list: &str| format!("omitStages: [{list}]");
+        let (response, start, panics) = (
+            stages("RequestReceived, ResponseComplete"),
+            stages("RequestReceived, ResponseStarted"),
+            stages("Panic"),
+        );
+        for (rule, user, about, expected) in [
+            (&response, "alice", "get pods", false),
+            (&response, "alice", "get pods/log", true),
+            (&response, "alice", "watch pods", true),
+            (&response, "alice", "get /debug/pprof/heap", true),
+            (&response, "alice", "get /x", false),
+            (&response, "", "get /x", true),
+            (&start, "", "watch pods", false),
+            (&start, "", "get pods", false),
+            (&start, "alice", "get pods", true),
+            (&start, "alice", "create pods/exec", true),
+            (&panics, "alice", "get pods", true),
+        ] {
+            let policy = policy(&[rule]);
+            let request = Request { user: user.to_owned(), ..request(about) };
+            assert_eq!(is_recorded(&evaluate(&policy, &request), &request), expected, "{rule} {user} {about}");
         }
     }
 

@@ -79,6 +79,7 @@ kinds! {
     DropsFloor "PA121" "drops-the-floor" Warning "A rule drops requests that each audit log must have";
     CatchesNoRest "PA122" "no-catch-all" Warning "No rule matches requests that each audit log must have";
     IdleAllow "PA123" "idle-allow" Warning "A comment allows what is not found";
+    OutOfNamespaces "PA124" "out-of-namespaces" Warning "A rule for namespaces names resources that are in none";
 }
 
 impl Id {

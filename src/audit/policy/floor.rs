@@ -4,11 +4,13 @@
 
 use std::fmt::Write as _;
 
-use super::evaluate::{Request, Target, combined, evaluate, group_matches, groups_of, resource_matches};
+use super::evaluate::{
+    self, Request, Target, combined, contains, evaluate, group_matches, groups_of, resource_matches,
+};
 use super::findings::{Id, Report};
 use super::identity::{Who, is_group, is_user, who};
-use super::words::{gone_group, group_advice, resource_advice};
-use super::{GroupResources, Level, Policy, Rule, Scope, Stage, Word};
+use super::words::{gone_group, group_advice, is_namespaced, is_served, resource_advice};
+use super::{GroupResources, Level, Policy, Rule, Stage, Word};
 
 /// A part of the floor: every request of one of these, with one of these verbs, for one of these resources.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ pub struct Demand {
 pub enum What {
     /// Each resource of each group.
     Each,
-    /// Each resource but those in `QUIET`.
+    /// Each resource but those in `QUIET`; and with get, each other URL of which nothing is known.
     Loud,
     /// These: the group, the resource and the subresource.
     These(&'static [(&'static str, &'static str, &'static str)]),
@@ -38,7 +40,7 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 const CERTIFICATES: &str = "certificates.k8s.io";
 
 /// The floor.
-pub const FLOOR: [Demand; 9] = [
+pub const FLOOR: [Demand; 10] = [
     Demand { name: "writes", who: &[Who::Person, Who::Account], verbs: WRITES, what: What::Loud },
     Demand { name: "deletes", who: ANYBODY, verbs: &["delete", "deletecollection"], what: What::Each },
     Demand {
@@ -92,6 +94,12 @@ pub const FLOOR: [Demand; 9] = [
         verbs: &["get", "list", "watch"],
         what: What::Loud,
     },
+    Demand {
+        name: "failed logins",
+        who: &[Who::Nobody],
+        verbs: &["get", "list", "watch", "create", "update", "patch", "delete"],
+        what: What::Loud,
+    },
 ];
 
 /// Resources that are written and read all the time: the group, and the resource, or all resources of the group.
@@ -112,6 +120,7 @@ const NAMESPACE: &str = "team-7f3a";
 const OBJECT: &str = "object-7f3a";
 const GROUP: &str = "example-7f3a.com";
 const RESOURCE: &str = "widgets7f3a";
+const URL: &str = "/path-7f3a";
 
 /// How many words of rules are compared with requests, at most. A policy of people needs a small part of it.
 const MOST: usize = 20_000_000;
@@ -134,12 +143,13 @@ pub fn lost(policy: &Policy) -> Vec<Loss> {
     let mut losses = Vec::new();
     let mut left = MOST;
     let cost: usize = policy.rules.iter().map(words).sum::<usize>().max(1);
-    let rules = policy.rules.iter().enumerate().filter(|(_, rule)| !is_recorded(policy, rule));
+    let rules = policy.rules.iter().enumerate().filter(|(_, rule)| can_lose(policy, rule));
     for (at, rule) in rules.map(|(at, rule)| (Some(at), Some(rule))).chain([(None, None)]) {
         for demand in &FLOOR {
             let mut is_lost = |request: &Request| {
                 left = left.checked_sub(cost)?;
-                Some(evaluate(policy, request).rule == at)
+                let decision = evaluate(policy, request);
+                Some(decision.rule == at && !evaluate::is_recorded(&decision, request))
             };
             if let Some(witness) = find(demand, rule, &mut is_lost) {
                 losses.push(Loss { demand, rule: at, witness });
@@ -149,11 +159,10 @@ pub fn lost(policy: &Policy) -> Vec<Loss> {
     losses
 }
 
-/// Is there an event with the response, or with the request, of what the rule matches?
-fn is_recorded(policy: &Policy, rule: &Rule) -> bool {
-    let omits = |stage| policy.omit_stages.contains(stage) || rule.omit_stages.contains(stage);
-    let stages = [Stage::RequestReceived, Stage::ResponseStarted, Stage::ResponseComplete];
-    rule.level != Level::None && !stages.iter().all(omits)
+/// Can there be a request that the rule matches, and that leaves no event?
+fn can_lose(policy: &Policy, rule: &Rule) -> bool {
+    let omits = |stage| policy.omit_stages.contains(&stage) || rule.omit_stages.contains(&stage);
+    rule.level == Level::None || omits(Stage::ResponseStarted) || omits(Stage::ResponseComplete)
 }
 
 /// How many words a rule has.
@@ -170,27 +179,23 @@ fn find(
     rule: Option<&Rule>,
     is_lost: &mut dyn FnMut(&Request) -> Option<bool>,
 ) -> Option<Request> {
-    if rule.is_some_and(|rule| rule.scope() == Scope::NonResourceUrls) {
-        return None;
-    }
-    let own = |words: Option<&Vec<Word>>, other: &str| match words.filter(|words| !words.is_empty()) {
-        Some(words) => words.iter().map(|word| word.text.clone()).collect(),
-        None => vec![other.to_owned()],
-    };
-    let namespaces: Vec<String> = own(rule.map(|rule| &rule.namespaces), NAMESPACE);
     let objects = objects(demand, rule);
+    let is_of_urls = matches!(demand.what, What::Loud) && demand.verbs.contains(&"get");
     for (user, groups) in identities(rule).into_iter().filter(|(user, _)| demand.who.contains(&who(user))) {
         for verb in demand.verbs {
             for (group, resource, subresource, name) in &objects {
-                for namespace in &namespaces {
-                    let is_unnamed = ["list", "watch", "deletecollection"].contains(verb)
-                        || *verb == "create" && subresource.is_empty();
+                if !is_served(group, resource, subresource, verb) {
+                    continue;
+                }
+                let is_unnamed = ["list", "watch", "deletecollection"].contains(verb)
+                    || *verb == "create" && subresource.is_empty();
+                for (namespace, name) in places(rule, group, resource, name, is_unnamed) {
                     let target = Target::Resource {
                         group: group.clone(),
                         resource: resource.clone(),
                         subresource: subresource.clone(),
-                        namespace: namespace.clone(),
-                        name: if is_unnamed { String::new() } else { name.clone() },
+                        namespace,
+                        name,
                     };
                     let request =
                         Request { user: user.clone(), groups: groups.clone(), verb: (*verb).to_owned(), target };
@@ -200,8 +205,43 @@ fn find(
                 }
             }
         }
+        if is_of_urls {
+            let request = Request { user, groups, verb: "get".to_owned(), target: Target::Url(URL.to_owned()) };
+            if is_lost(&request)? {
+                return Some(request);
+            }
+        }
     }
     None
+}
+
+/// The namespaces that a rule can match in a request for the resource, and the name of the object.
+fn places(
+    rule: Option<&Rule>,
+    group: &str,
+    resource: &str,
+    name: &str,
+    is_unnamed: bool,
+) -> Vec<(String, String)> {
+    let own = rule.map(|rule| rule.namespaces.as_slice()).unwrap_or_default();
+    // The URL of a namespace is one in that namespace.
+    let is_namespace = (group, resource) == ("", "namespaces") && !is_unnamed;
+    let is_namespaced = is_namespace || is_namespaced(group, resource) != Some(false);
+    let namespaces: Vec<&str> = match is_namespaced {
+        false if own.is_empty() || contains(own, "") => vec![""],
+        false => Vec::new(),
+        true if own.is_empty() => vec![if is_namespace { name } else { NAMESPACE }],
+        true => own.iter().map(|word| word.text.as_str()).collect(),
+    };
+    let place = |namespace: &str| {
+        let name = match () {
+            () if is_unnamed => "",
+            () if is_namespace => namespace,
+            () => name,
+        };
+        (namespace.to_owned(), name.to_owned())
+    };
+    namespaces.into_iter().map(place).collect()
 }
 
 /// Users that a rule can match, with their groups.
@@ -209,7 +249,7 @@ fn identities(rule: Option<&Rule>) -> Vec<(String, Vec<String>)> {
     let known = |user: &str, group: Option<&str>| {
         (user.to_owned(), groups_of(user, group.map(str::to_owned).into_iter().collect()))
     };
-    let all = |group| {
+    let all = |group: Option<&str>| {
         let users = [
             SOMEBODY,
             "system:serviceaccount:team-7f3a:robot",
@@ -218,7 +258,9 @@ fn identities(rule: Option<&Rule>) -> Vec<(String, Vec<String>)> {
             "system:serviceaccount:kube-system:robot",
             "system:node:node-7f3a",
         ];
-        users.into_iter().map(move |user| known(user, group)).collect::<Vec<_>>()
+        // Nobody has a group.
+        let nobody = group.is_none().then_some("");
+        users.into_iter().chain(nobody).map(move |user| known(user, group)).collect::<Vec<_>>()
     };
     let Some(rule) = rule else { return all(None) };
     let groups: Vec<Option<&str>> = match rule.user_groups.as_slice() {
@@ -247,6 +289,9 @@ fn identities(rule: Option<&Rule>) -> Vec<(String, Vec<String>)> {
 /// Resources of a demand that a rule can match: group, resource, subresource, and the name of an object.
 fn objects(demand: &Demand, rule: Option<&Rule>) -> Vec<(String, String, String, String)> {
     let entries = rule.map(|rule| rule.resources.as_slice()).unwrap_or_default();
+    if !entries.is_empty() && entries.iter().all(is_gone) {
+        return Vec::new();
+    }
     let names = |entry: Option<&GroupResources>| match entry.map(|entry| entry.resource_names.as_slice()) {
         None | Some([]) => vec![OBJECT.to_owned()],
         Some(names) => names.iter().map(|name| name.text.clone()).collect(),
@@ -275,9 +320,7 @@ fn objects(demand: &Demand, rule: Option<&Rule>) -> Vec<(String, String, String,
         let quiet = |(at, name): &(&str, Option<&str>)| *at == group && name.is_none_or(|name| name == resource);
         matches!(demand.what, What::Loud) && QUIET.iter().any(quiet)
     };
-    let can_be =
-        |entry: &&GroupResources| gone_group(&entry.group).is_none() && group_advice(&entry.group).is_none();
-    for entry in entries.iter().filter(can_be) {
+    for entry in entries.iter().filter(|entry| !is_gone(entry)) {
         let group = if entry.group == "*" { GROUP } else { &entry.group };
         let words = entry.resources.iter().map(|word| word.text.as_str());
         let words: Vec<_> = if entry.resources.is_empty() { vec!["*"] } else { words.collect() };
@@ -296,26 +339,50 @@ fn objects(demand: &Demand, rule: Option<&Rule>) -> Vec<(String, String, String,
     found
 }
 
+/// Whether no request has the group of an entry.
+fn is_gone(entry: &GroupResources) -> bool {
+    gone_group(&entry.group).is_some() || group_advice(&entry.group).is_some()
+}
+
 /// Adds a finding for each rule that drops a part of the floor, and one for what no rule matches. `with_pods`: that exec
 /// is lost is told already.
 pub fn check(policy: &Policy, with_pods: bool, out: &mut Report<'_>) {
     let losses = lost(policy);
+    let mut with_logins = false;
     for (at, rule) in policy.rules.iter().enumerate() {
-        let of_rule = losses.iter().filter(|loss| loss.rule == Some(at) && is_told(loss, rule));
-        let parts = parts(of_rule);
-        if !parts.is_empty() {
-            let message = format!(
-                "rules[{at}] drops what an audit log needs: {parts}; limit the rule by users, verbs or resources, or set its \
-                 level to Metadata"
-            );
-            out.add(Id::DropsFloor, rule, message);
+        let mut of_rule: Vec<_> =
+            losses.iter().filter(|loss| loss.rule == Some(at) && is_told(loss, rule)).collect();
+        if of_rule.is_empty() {
+            continue;
         }
+        // A rule that drops more drops failed logins along with it; and that the policy's stages lose them is told once.
+        let is_of_logins = |loss: &&Loss| loss.demand.who == [Who::Nobody];
+        if of_rule.iter().all(is_of_logins) {
+            if rule.level != Level::None && std::mem::replace(&mut with_logins, true) {
+                continue;
+            }
+        } else {
+            of_rule.retain(|loss| !is_of_logins(loss));
+        }
+        let parts = parts(&of_rule);
+        let message = if rule.level == Level::None {
+            format!(
+                "rules[{at}] drops what an audit log needs{parts}; limit the rule by users, verbs or resources, or set \
+                 its level to Metadata"
+            )
+        } else {
+            format!(
+                "rules[{at}] and the policy omit each stage of what an audit log needs{parts}; omit only RequestReceived"
+            )
+        };
+        out.add(Id::DropsFloor, rule, message);
     }
     let of_none = losses.iter().filter(|loss| loss.rule.is_none() && !(with_pods && loss.demand.name == EXEC));
-    let parts = parts(of_none);
-    if let Some(last) = policy.rules.last().filter(|_| !parts.is_empty()) {
+    let of_none: Vec<_> = of_none.collect();
+    if let Some(last) = policy.rules.last().filter(|_| !of_none.is_empty()) {
+        let parts = parts(&of_none);
         let message = format!(
-            "no rule matches what an audit log needs: {parts}; end the policy with a rule that has only level: Metadata"
+            "no rule matches what an audit log needs{parts}; end the policy with a rule that has only level: Metadata"
         );
         out.add(Id::CatchesNoRest, last, message);
     }
@@ -339,11 +406,12 @@ fn is_told(loss: &Loss, rule: &Rule) -> bool {
 }
 
 /// The parts that are lost, with the first example that says more than the part.
-fn parts<'l>(losses: impl Iterator<Item = &'l Loss>) -> String {
-    let mut text = String::new();
+fn parts(losses: &[&Loss]) -> String {
+    let is_known = |loss: &&Loss| !matches!(who(&loss.witness.user), Who::Stranger | Who::Nobody);
+    let mut text = if losses.iter().any(is_known) { ": " } else { " of requests without a login: " }.to_owned();
     let mut example = None;
-    for Loss { demand, witness, .. } in losses {
-        let _ = write!(text, "{}{}", if text.is_empty() { "" } else { ", " }, demand.name);
+    for (at, Loss { demand, witness, .. }) in losses.iter().enumerate() {
+        let _ = write!(text, "{}{}", if at == 0 { "" } else { ", " }, demand.name);
         if let Target::Resource { resource, subresource, .. } = &witness.target
             && !matches!(demand.what, What::These(_))
             && resource != RESOURCE
@@ -425,13 +493,39 @@ mod tests {
                 "",
             ),
             ("level: None, userGroups: [\"system:nodes\"], verbs: [get], resources: [{resources: [nodes]}]", ""),
-            ("level: None, nonResourceURLs: [\"*\"]", ""),
+            ("level: None, nonResourceURLs: [\"*\"]", "0 reads of people, 0 failed logins"),
+            ("level: None, nonResourceURLs: [\"/*\"], verbs: [post]", ""),
+            ("level: None, nonResourceURLs: [\"/healthz*\", /version, \"/api*\"]", ""),
+            // No API server serves these.
+            ("level: None, resources: [{group: authentication.k8s.io}, {group: authorization.k8s.io}]", ""),
+            (
+                "level: None, userGroups: [\"system:nodes\"], resources: [{resources: [nodes/status, pods/status, pods/eviction]}]",
+                "",
+            ),
+            ("level: None, resources: [{resources: [\"pods/log\"]}], verbs: [update, delete]", ""),
+            ("level: None, resources: [{group: metrics.k8s.io}]", ""),
+            ("level: None, resources: [{group: extensions}]", ""),
+            // No such request is in a namespace.
+            (
+                "level: None, namespaces: [x], resources: [{group: rbac.authorization.k8s.io, resources: [clusterroles]}]",
+                "",
+            ),
+            ("level: None, namespaces: [x], resources: [{resources: [nodes/proxy, persistentvolumes]}]", ""),
+            (
+                "level: None, namespaces: [\"\"], verbs: [delete], resources: [{resources: [persistentvolumes]}]",
+                "0 deletes, 0 failed logins",
+            ),
+            (
+                "level: None, namespaces: [x], verbs: [delete], resources: [{resources: [namespaces]}]",
+                "0 deletes, 0 failed logins",
+            ),
+            ("level: None, namespaces: [x], verbs: [list], resources: [{resources: [namespaces]}]", ""),
             ("level: None, resources: [{resources: [events]}, {group: events.k8s.io}]", "0 deletes"),
             (
                 "level: None, verbs: [get, list, watch, create, update, patch], resources: [{resources: [events]}]",
                 "",
             ),
-            ("level: None, verbs: [list], resources: [{resources: [pods]}]", "0 reads of people"),
+            ("level: None, verbs: [list], resources: [{resources: [pods]}]", "0 reads of people, 0 failed logins"),
             ("level: None, users: [\"system:kube-scheduler\"], verbs: [list]", "0 secrets"),
             (
                 "level: None, userGroups: [\"system:serviceaccounts:kube-system\"], verbs: [update], resources: [{resources: [pods]}]",
@@ -449,12 +543,12 @@ mod tests {
                 "level: None, userGroups: [\"system:unauthenticated\"], verbs: [get]",
                 "0 secrets, 0 exec, 0 proxies, 0 reads of people",
             ),
-            ("level: None, resources: [{resources: [\"pods/exec\"]}], verbs: [create]", "0 writes, 0 exec"),
             (
-                "level: None, resources: [{resources: [\"*/token\"]}], users: [\"system:node:a\"]",
-                "0 deletes, 0 tokens",
+                "level: None, resources: [{resources: [\"pods/exec\"]}], verbs: [create]",
+                "0 writes, 0 exec, 0 failed logins",
             ),
-            ("level: None, namespaces: [a], verbs: [delete]", "0 deletes"),
+            ("level: None, resources: [{resources: [\"*/token\"]}], users: [\"system:node:a\"]", "0 tokens"),
+            ("level: None, namespaces: [a], verbs: [delete]", "0 deletes, 0 failed logins"),
             (
                 "level: None, resources: [{group: rbac.authorization.k8s.io}], users: [\"system:x\"], verbs: [patch]",
                 "0 RBAC",
@@ -472,15 +566,23 @@ mod tests {
             ("level: None, resources: [{group: extensions, resources: [ingresses]}, {group: aps}]", ""),
             (
                 "level: None, resources: [{group: extensions}, {group: apps}]",
-                "0 writes, 0 deletes, 0 reads of people",
+                "0 writes, 0 deletes, 0 reads of people, 0 failed logins",
             ),
             ("level: None, users: [kubelet, \"system:serviceaccount:*\"]", ""),
             ("level: None, resources: [{resources: [Pod, \"*/*\"]}]", ""),
             (
                 "level: Metadata, omitStages: [RequestReceived, ResponseStarted, ResponseComplete], verbs: [delete]",
-                "0 deletes",
+                "0 deletes, 0 failed logins",
             ),
-            ("level: Metadata, omitStages: [RequestReceived, ResponseComplete], verbs: [delete]", ""),
+            // Only what runs long, and a login that failed, has the stage that is left.
+            ("level: Metadata, omitStages: [RequestReceived, ResponseComplete], verbs: [delete]", "0 deletes"),
+            (
+                "level: Metadata, omitStages: [RequestReceived, ResponseComplete], users: [alice], verbs: [watch]",
+                "",
+            ),
+            ("level: Metadata, omitStages: [RequestReceived, ResponseStarted]", "0 failed logins"),
+            ("level: Metadata, omitStages: [RequestReceived, ResponseStarted], users: [alice]", ""),
+            ("level: Metadata, omitStages: [ResponseStarted, ResponseComplete, Panic]", "0 failed logins"),
         ] {
             assert_eq!(of(&[rule, rest]), expected, "{rule}");
         }
@@ -491,19 +593,19 @@ mod tests {
         let none = "level: None, verbs: [delete]";
         for (earlier, expected) in [
             ("level: Metadata, verbs: [delete]", ""),
-            ("level: Metadata, users: [alice]", "1 deletes"),
-            ("level: Metadata, userGroups: [\"system:authenticated\"]", "1 deletes"),
-            ("level: Metadata, resources: [{resources: [\"*\"]}]", "1 deletes"),
-            ("level: Metadata, resources: [{resources: [\"*\"]}, {group: apps}]", "1 deletes"),
+            ("level: Metadata, users: [alice]", "1 deletes, 1 failed logins"),
+            ("level: Metadata, userGroups: [\"system:authenticated\"]", "1 deletes, 1 failed logins"),
+            ("level: Metadata, resources: [{resources: [\"*\"]}]", "1 deletes, 1 failed logins"),
+            ("level: Metadata, resources: [{resources: [\"*\"]}, {group: apps}]", "1 deletes, 1 failed logins"),
         ] {
             assert_eq!(of(&[earlier, none, "level: Metadata"]), expected, "{earlier}");
         }
         let all = "writes, end deletes, end secrets, end RBAC, end exec, end proxies, end tokens, end certificates, end reads \
-                   of people";
+                   of people, end failed logins";
         assert_eq!(of(&["level: Metadata, resources: [{resources: [pods]}]"]), format!("end {all}"));
         assert_eq!(
             of(&["level: Metadata, verbs: [create, update, patch, delete, deletecollection]"]),
-            "end secrets, end exec, end proxies, end reads of people"
+            "end secrets, end exec, end proxies, end reads of people, end failed logins"
         );
         assert_eq!(of(&["level: Metadata"]), "");
     }

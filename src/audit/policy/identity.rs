@@ -1,5 +1,6 @@
 //! The names of users and groups that Kubernetes itself gives out, and names that it can't give out.
 
+use super::evaluate::groups_of;
 use super::findings::{Id, Report};
 use super::read::{is_dns_label, is_dns_subdomain};
 use super::{Rule, Word};
@@ -43,6 +44,8 @@ pub enum Who {
     Account,
     /// Nobody who is known.
     Stranger,
+    /// A login that failed: a user without a name and without groups.
+    Nobody,
     /// A part of Kubernetes: the control plane, a node, or a service account of kube-system.
     Component,
 }
@@ -50,7 +53,7 @@ pub enum Who {
 /// Who a user is.
 pub fn who(user: &str) -> Who {
     match user.strip_prefix("system:") {
-        _ if user.is_empty() => Who::Stranger,
+        _ if user.is_empty() => Who::Nobody,
         Some("anonymous") => Who::Stranger,
         // OpenShift's administrator, who has a certificate.
         Some("admin") | None => Who::Person,
@@ -59,6 +62,30 @@ pub fn who(user: &str) -> Who {
             _ => Who::Component,
         },
     }
+}
+
+/// The groups that a user surely has.
+pub fn groups_of_user(user: &str) -> Vec<String> {
+    // Older API servers give their own client system:masters alone.
+    if user == "system:apiserver" { Vec::new() } else { groups_of(user, Vec::new()) }
+}
+
+/// The groups that whoever has this group surely has, too.
+pub fn groups_of_group(group: &str) -> Vec<String> {
+    match group.strip_prefix("system:serviceaccounts:") {
+        // The API server's own client is in system:masters; see above.
+        None if ["system:unauthenticated", "system:masters"].contains(&group) => Vec::new(),
+        None => vec!["system:authenticated".to_owned()],
+        Some(namespace) => groups_of_user(&format!("system:serviceaccount:{namespace}:")),
+    }
+}
+
+/// Whether anybody can have the name and a group that a rule asks for.
+pub fn is_of_anybody(rule: &Rule) -> bool {
+    let any = |words: &[Word], is_right: fn(&str) -> bool| {
+        words.is_empty() || words.iter().any(|word| is_right(&word.text))
+    };
+    any(&rule.users, is_user) && any(&rule.user_groups, is_group)
 }
 
 /// Finds names in the users and groups of a rule that nobody can have there.
@@ -84,7 +111,8 @@ pub fn check(rule: &Rule, path: &str, out: &mut Report<'_>) {
     }
 }
 
-fn user_fault(user: &str) -> Option<(Id, String)> {
+/// What is wrong with the name of a user.
+pub fn user_fault(user: &str) -> Option<(Id, String)> {
     let of_accounts = user.starts_with("system:serviceaccounts:") || user.starts_with("system:bootstrappers:");
     if GROUPS.contains(&user) || of_accounts {
         return Some((Id::GroupAsUser, "is a group; write it in userGroups".to_owned()));
@@ -127,6 +155,12 @@ fn group_fault(group: &str) -> Option<(Id, String)> {
         }
         _ if group == "system:serviceaccount" => "is no group; write system:serviceaccounts",
         _ if group == "system:node" => "is no group; write system:nodes",
+        _ if GONE.iter().any(|(gone, _)| *gone == group) => {
+            return Some((
+                Id::GoneIdentity,
+                "is no group: it was a user, whom no supported Kubernetes has; remove it".to_owned(),
+            ));
+        }
         _ => return None,
     };
     Some((Id::ImpossibleName, advice.to_owned()))
@@ -170,6 +204,8 @@ mod tests {
             ("system:serviceaccount:team:robot", Some(Id::UserAsGroup)),
             ("system:serviceaccount", Some(Id::ImpossibleName)),
             ("system:serviceaccounts:team", None),
+            ("system:unsecured", Some(Id::GoneIdentity)),
+            ("kubelet", Some(Id::GoneIdentity)),
             ("system:serviceaccounts:team:robot", Some(Id::ImpossibleName)),
             // Certificates that are made by hand have such organizations.
             ("system:kube-controller-manager", None),
@@ -181,7 +217,7 @@ mod tests {
     #[test]
     fn who_somebody_is_follows_from_the_name() {
         for (user, expected) in [
-            ("", Who::Stranger),
+            ("", Who::Nobody),
             ("system:anonymous", Who::Stranger),
             ("jane", Who::Person),
             ("system:admin", Who::Person),

@@ -2,11 +2,13 @@
 //! has.
 
 use super::super::version::Version;
-use super::cover::covers;
-use super::evaluate::{Request, Target, contains, evaluate, groups_of, is_resource_path};
+use super::cover::hiders;
+use super::evaluate::{
+    LONG, PROFILER, Request, Target, contains, evaluate, groups_of, is_resource_path, url_matches,
+};
 use super::findings::{Finding, Id, Report};
 use super::read::{Reading, read};
-use super::words::{gone_group, group_advice, resource_advice, verb_advice};
+use super::words::{gone_group, group_advice, is_namespaced, resource_advice, verb_advice};
 use super::{GroupResources, Level, Policy, Rule, Scope, Stage, Word, allow, bodies, floor, identity};
 use crate::yaml::fields::brief;
 
@@ -69,6 +71,7 @@ fn lint(policy: &Policy, out: &mut Report<'_>) {
         identity::check(rule, &format!("rules[{i}]"), out);
         paths_of_resources(&rule.non_resource_urls, &format!("rules[{i}].nonResourceURLs"), out);
         names(rule, &format!("rules[{i}]"), out);
+        out_of_namespaces(rule, &format!("rules[{i}]"), out);
         for (j, entry) in rule.resources.iter().enumerate() {
             let path = format!("rules[{i}].resources[{j}]");
             if let Some(advice) = group_advice(&entry.group) {
@@ -103,13 +106,44 @@ fn stages(policy: &Policy, out: &mut Report<'_>) {
     let stages = [Stage::RequestReceived, Stage::ResponseStarted, Stage::ResponseComplete];
     for (i, rule) in policy.rules.iter().enumerate() {
         let omits = |stage| policy.omit_stages.contains(stage) || rule.omit_stages.contains(stage);
-        if rule.level != Level::None && stages.iter().all(omits) {
+        // Without the stage in the middle, only what runs long has an event.
+        let is_needed = |stage: &Stage| *stage != Stage::ResponseStarted || can_run_long(rule);
+        if rule.level != Level::None && stages.iter().filter(|stage| is_needed(stage)).all(omits) {
             let message = format!(
                 "rules[{i}] omits, with the policy's omitStages, every stage of the requests that it matches; omit fewer \
                  stages, or set level: None"
             );
             out.add(Id::NoStage, rule, message);
         }
+    }
+}
+
+/// Can a rule match a request that runs long, or a login that failed?
+fn can_run_long(rule: &Rule) -> bool {
+    if rule.users.is_empty() && rule.user_groups.is_empty()
+        || rule.scope() != Scope::NonResourceUrls
+            && (rule.verbs.is_empty()
+                || rule.verbs.iter().any(|verb| ["watch", "proxy"].contains(&verb.text.as_str())))
+    {
+        return true;
+    }
+    let is_long = |word: &Word| {
+        let (resource, subresource) = word.text.split_once('/').unwrap_or((&word.text, ""));
+        resource == "*" && subresource.is_empty() || subresource == "*" || LONG.contains(&subresource)
+    };
+    match rule.scope() {
+        Scope::Everything => true,
+        Scope::Resources => {
+            rule.resources.is_empty()
+                || rule
+                    .resources
+                    .iter()
+                    .any(|entry| entry.resources.is_empty() || entry.resources.iter().any(is_long))
+        }
+        Scope::NonResourceUrls => rule
+            .non_resource_urls
+            .iter()
+            .any(|url| url.text.starts_with(PROFILER) || url_matches(&url.text, PROFILER)),
     }
 }
 
@@ -167,6 +201,28 @@ fn paths_of_resources(urls: &[Word], path: &str, out: &mut Report<'_>) {
     }
 }
 
+/// Finds resources that are in no namespace, in a rule for requests in namespaces.
+fn out_of_namespaces(rule: &Rule, path: &str, out: &mut Report<'_>) {
+    if rule.namespaces.is_empty() || contains(&rule.namespaces, "") {
+        return;
+    }
+    for (j, entry) in rule.resources.iter().enumerate() {
+        for word in &entry.resources {
+            let resource = word.text.split('/').next().unwrap_or_default();
+            // The request for a namespace is in that namespace.
+            let is_namespace = entry.group.is_empty() && resource == "namespaces";
+            if !is_namespace && is_namespaced(&entry.group, resource) == Some(false) {
+                let found = brief(&word.text);
+                let message = format!(
+                    "{path}.resources[{j}].resources: {found} are in no namespace, so that this rule never matches them; \
+                     write them in a rule without namespaces"
+                );
+                out.add(Id::OutOfNamespaces, word, message);
+            }
+        }
+    }
+}
+
 /// Finds names of objects in rules for requests that have none: to create, and to list.
 fn names(rule: &Rule, path: &str, out: &mut Report<'_>) {
     let is_named = |entry: &GroupResources| {
@@ -191,11 +247,17 @@ fn names(rule: &Rule, path: &str, out: &mut Report<'_>) {
                 format!("{path}: a request to create an object has no name, so resourceNames never match; remove {what}, or \
                          write a rule without resourceNames"),
             ),
-            "list" | "deletecollection" if !is_watched => out.add(
+            "list" if !is_watched => out.add(
                 Id::NameOfList,
                 verb,
-                format!("{path}: {} has a name only with the field selector metadata.name, so resourceNames hardly match; \
-                         remove {what}, or write a rule without resourceNames", verb.text),
+                format!("{path}: a list has a name only with the field selector metadata.name, so resourceNames hardly match; \
+                         remove {what}, or write a rule without resourceNames"),
+            ),
+            "deletecollection" => out.add(
+                Id::NameOfList,
+                verb,
+                format!("{path}: a deletecollection never has a name, so resourceNames never match; remove {what}, or write a \
+                         rule without resourceNames"),
             ),
             _ => {}
         }
@@ -220,18 +282,17 @@ fn unreachable_rules(policy: &Policy, out: &mut Report<'_>) -> bool {
     }
     let mut records = false;
     for (i, rule) in rules[..end].iter().enumerate() {
-        match rules[..i].iter().position(|earlier| covers(earlier, rule)) {
-            Some(at) => out.add(
-                Id::NeverUsed,
-                rule,
-                format!(
-                    "rules[{i}] is never used: rules[{at}] ({}) comes first and matches every request that it matches; \
-                      move it up, or remove it",
-                    rules[at].position
-                ),
-            ),
-            None => records |= is_recorded(policy, rule),
-        }
+        let by = hiders(&rules[..i.min(MOST)], rule);
+        let named: Vec<_> = by.iter().map(|at| format!("rules[{at}] ({})", rules[*at].position)).collect();
+        let why = match named.as_slice() {
+            [] => {
+                records |= is_recorded(policy, rule);
+                continue;
+            }
+            [one] => format!("{one} comes first and matches every request that it matches"),
+            many => format!("{} come first and together match every request that it matches", many.join(", ")),
+        };
+        out.add(Id::NeverUsed, rule, format!("rules[{i}] is never used: {why}; move it up, or remove it"));
     }
     if let Some(first) = rules.first()
         && !records
@@ -263,11 +324,14 @@ fn no_wildcard(words: &[Word], path: &str, out: &mut Report<'_>) {
     }
 }
 
+/// In how many rules one is looked for that hides another, at most.
+const MOST: usize = 5000;
+
 #[cfg(test)]
 mod tests {
     use super::super::super::version::Version;
     use super::super::Scope;
-    use super::super::words::{doubts, refusal};
+    use super::super::words::{doubts, refusal, resource_refusal};
     use super::{Id, Request, Target, check};
 
     /// The warnings for a policy with these rules, each the text of a flow mapping. A rule without a level gets
@@ -305,6 +369,23 @@ mod tests {
             ("users: [a]", "users: [a], verbs: [get]", true),
             ("users: [a], verbs: [get]", "users: [a]", false),
             ("userGroups: [g, h]", "userGroups: [h]", true),
+            // Who has the one group has the other.
+            ("userGroups: [\"system:authenticated\"]", "userGroups: [g]", true),
+            ("userGroups: [\"system:authenticated\"]", "users: [a]", true),
+            ("userGroups: [\"system:authenticated\"]", "users: [\"system:serviceaccount:a:b\"]", true),
+            ("userGroups: [\"system:authenticated\"]", "users: [\"system:anonymous\"]", false),
+            ("userGroups: [\"system:authenticated\"]", "users: [\"system:apiserver\"]", false),
+            ("userGroups: [\"system:authenticated\"]", "userGroups: [\"system:unauthenticated\"]", false),
+            ("userGroups: [\"system:authenticated\"]", "userGroups: [\"system:masters\"]", false),
+            ("userGroups: [\"system:authenticated\"]", "verbs: [get]", false),
+            ("userGroups: [\"system:authenticated\"], users: [a]", "users: [a, b]", false),
+            ("userGroups: [\"system:unauthenticated\"]", "users: [\"system:anonymous\"]", true),
+            ("userGroups: [\"system:serviceaccounts\"]", "userGroups: [\"system:serviceaccounts:a\"]", true),
+            ("userGroups: [\"system:serviceaccounts\"]", "users: [\"system:serviceaccount:a:b\"]", true),
+            ("userGroups: [\"system:serviceaccounts:a\"]", "users: [\"system:serviceaccount:a:b\"]", true),
+            ("userGroups: [\"system:serviceaccounts:b\"]", "users: [\"system:serviceaccount:a:b\"]", false),
+            ("userGroups: [\"system:serviceaccounts:b\"]", "userGroups: [\"system:serviceaccounts\"]", false),
+            ("userGroups: [\"system:nodes\"]", "users: [\"system:node:a\"], verbs: [get]", true),
             ("userGroups: [g]", "userGroups: [g, h]", false),
             ("verbs: [get, list]", "verbs: [get], nonResourceURLs: [/x]", true),
             ("namespaces: [a, \"\"]", "namespaces: [\"\"], resources: [{group: apps}]", true),
@@ -371,6 +452,47 @@ mod tests {
         for rules in [["\"*/*\"", "pods/*"], ["\"*/*\"", "pods/log"], ["\"*/*\"", "\"*/log\""]] {
             let rules = rules.map(|resource| format!("resources: [{{resources: [{resource}]}}]"));
             assert_warns(&[&rules[0], &rules[1]], "\"*/*\" matches nothing");
+        }
+    }
+
+    #[test]
+    fn a_rule_is_hidden_by_several_that_each_match_a_part() {
+        for (earlier, later, hidden) in [
+            (["users: [a]", "users: [b]"], "users: [a, b]", true),
+            (["users: [a]", "users: [b]"], "users: [a, b, c]", false),
+            (["userGroups: [a]", "userGroups: [b], verbs: [get]"], "userGroups: [b, a], verbs: [get]", true),
+            (["verbs: [get]", "verbs: [list, watch]"], "verbs: [get, list], users: [a]", true),
+            (["verbs: [get]", "users: [a]"], "verbs: [get, list], users: [a, b]", false),
+            (["verbs: [get]", "users: [a, b]"], "verbs: [get, list], users: [a, b]", true),
+            (["namespaces: [a]", "namespaces: [b]"], "namespaces: [a, b]", true),
+            (
+                ["resources: [{group: apps}]", "resources: [{group: batch}]"],
+                "resources: [{group: batch}, {group: apps}]",
+                true,
+            ),
+        ] {
+            let found = "rules[2] is never used: rules[0] (4:3), rules[1] (5:3) come first and together match";
+            let found = match earlier[1] == "users: [a, b]" {
+                true => "rules[2] is never used: rules[1] (5:3) comes first",
+                false => found,
+            };
+            assert_warns(&[earlier[0], earlier[1], later], if hidden { found } else { "" });
+        }
+    }
+
+    #[test]
+    fn what_is_in_no_namespace_is_not_for_a_rule_with_namespaces() {
+        let found = "are in no namespace, so that this rule never matches them";
+        for (namespaces, resources, expected) in [
+            ("a", "{resources: [persistentvolumes]}", found),
+            ("a", "{resources: [nodes/proxy]}", found),
+            ("a", "{group: rbac.authorization.k8s.io, resources: [roles, clusterroles]}", found),
+            ("a", "{group: certificates.k8s.io, resources: [certificatesigningrequests]}", found),
+            ("a, \"\"", "{resources: [persistentvolumes]}", ""),
+            ("a", "{resources: [namespaces, pods, pods/log]}", ""),
+            ("a", "{group: example.com, resources: [widgets]}", ""),
+        ] {
+            assert_warns(&[&format!("namespaces: [{namespaces}], resources: [{resources}]")], expected);
         }
     }
 
@@ -480,6 +602,16 @@ mod tests {
                 "rules[0].resources[0].group: no request has \"extensions\": Kubernetes 1.22 removed its last",
             ),
             ("group: apps, resources: [somethingnew]", ""),
+            ("resources: [foo]", "\"foo\" matches nothing: the core group has no such resource"),
+            ("resources: [healthz]", "a URL such as /healthz in nonResourceURLs"),
+            ("resources: [tokenrequests]", "matches nothing"),
+            (
+                "group: policy, resources: [podsecuritypolicies]",
+                "matches nothing: Kubernetes 1.25 removed it; remove it",
+            ),
+            ("group: batch, resources: [scheduledjobs]", "renamed it to cronjobs"),
+            ("group: apps, resources: [deployments/rollback]", "Kubernetes 1.16 removed it"),
+            ("group: apps, resources: [deployments/scale]", ""),
             ("group: \"*\", resources: [deployments, pots]", ""),
             ("resources: [Pod]", "4:46: warning: rules[0].resources[0].resources: \"Pod\" is a kind"),
             ("resources: [Pod]", "write \"pods\""),
@@ -507,6 +639,9 @@ mod tests {
             ("resources: [secrest]", "did you mean \"secrets\"?"),
             ("resources: [pods/logs]", "\"pods/logs\" matches nothing; write \"pods/log\""),
             ("resources: [deployments.apps]", "write \"deployments\", and group: \"apps\""),
+            ("resources: [deployments.v1.apps]", "write \"deployments\", and group: \"apps\""),
+            ("resources: [certificates.v1beta1.cert-manager.io]", "and group: \"cert-manager.io\""),
+            ("resources: [volumes.vsphere.example.com]", "and group: \"vsphere.example.com\""),
             ("resources: [pods/]", "\"pods/\" matches nothing; write a resource, or resource/subresource"),
             ("resources: [pods/exec/x]", "write a resource, or resource/subresource"),
             ("resources: [\"pod*\"]", "write a wildcard as one of"),
@@ -545,6 +680,8 @@ mod tests {
             ("get", "", "somethingnew", ""),
             ("post", "", "pods", "no request has the verb \"post\"; for resources, write create"),
             ("get", "", "deployments.apps", "did you mean deployments in group \"apps\"?"),
+            ("get", "", "deployments.v1.apps", "did you mean deployments in group \"apps\"?"),
+            ("get", "", "secrets/web", "\"secrets\" has no subresource \"web\""),
             ("get", "", "po", "there are no \"po\" in group \"\"; did you mean pods in group \"\"?"),
             ("get", "apps", "Deployment", "did you mean deployments in group \"apps\"?"),
             ("get", "", "svc", "did you mean services in group \"\"?"),
@@ -577,10 +714,37 @@ mod tests {
             ),
             ("system:serviceaccount:web:robot.x", "get", String::new()),
             ("", "frobnicate", String::new()),
+            ("a", "*", "verb \"*\": no request has this verb; write one, such as get".to_owned()),
+            (
+                "system:nodes",
+                "get",
+                "user \"system:nodes\" is a group; name a user, and name the group as a group".to_owned(),
+            ),
         ] {
             let refusal = refusal(user, verb, Scope::Resources);
             let found = refusal.map(|(field, message)| format!("{field} {message}")).unwrap_or_default();
             assert_eq!(found, expected, "{user} {verb}");
+        }
+        for (resource, group, namespace, name, expected) in [
+            ("pods/*", "", "", "", "\"pods/*\" has a wildcard"),
+            ("deployments", "apps/v1", "", "", "\"apps/v1\" has a version; remove /v1"),
+            ("pods", "core", "", "", "\"core\" is the API group of no request; for the core group, write \"\""),
+            ("widgets", "Example.com", "", "", "\"Example.com\" is no API group"),
+            ("pods", "", "A_b", "", "\"A_b\" is no namespace"),
+            ("pods", "", "a", "a/b", "\"a/b\" is the name of no object"),
+            ("nodes", "", "x", "", "\"x\": \"nodes\" are in no namespace; leave it out"),
+            ("tokenreviews", "authentication.k8s.io", "x", "", "are in no namespace"),
+            ("namespaces", "", "x", "x", ""),
+            ("namespaces", "", "x", "y", "are in no namespace"),
+            ("widgets", "example.com", "x", "y", ""),
+            ("pods/log", "", "x", "y", ""),
+        ] {
+            let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+            let [group, resource, subresource, namespace, name] =
+                [group, resource, subresource, namespace, name].map(str::to_owned);
+            let target = Target::Resource { group, resource, subresource, namespace, name };
+            let found = resource_refusal(&target).map(|(_, message)| message).unwrap_or_default();
+            assert!(found.contains(expected) && found.is_empty() == expected.is_empty(), "{target:?}: {found}");
         }
         let target = Target::Url("/healthz".into());
         let request = Request { user: "a".into(), groups: Vec::new(), verb: "list".into(), target };
@@ -625,8 +789,13 @@ mod tests {
             ("create", "deployments/scale], resourceNames: [web", ""),
             ("create", "\"*\"], resourceNames: [web", ""),
             ("create", "deployments], resourceNames: [web, \"\"", ""),
-            ("get, list", "deployments], resourceNames: [web", "list has a name only with the field selector"),
-            ("deletecollection", "deployments], resourceNames: [web", "deletecollection has a name only"),
+            ("get, list", "deployments], resourceNames: [web", "a list has a name only with the field selector"),
+            ("deletecollection", "deployments], resourceNames: [web", "a deletecollection never has a name"),
+            (
+                "watch, deletecollection",
+                "deployments], resourceNames: [web",
+                "a deletecollection never has a name",
+            ),
             // So do the reflectors of client-go.
             ("get, list, watch", "deployments], resourceNames: [web", ""),
             ("get, update", "deployments], resourceNames: [web", ""),
@@ -674,6 +843,18 @@ mod tests {
             ),
             ("[RequestReceived, ResponseComplete, ResponseStarted]", "every stage"),
             ("[RequestReceived, ResponseComplete]", ""),
+            ("[RequestReceived, ResponseComplete], verbs: [get]", ""),
+            (
+                "[RequestReceived, ResponseComplete], verbs: [get], resources: [{group: apps, resources: [deployments]}]",
+                "every stage",
+            ),
+            (
+                "[RequestReceived, ResponseComplete], verbs: [get, watch], resources: [{group: apps, resources: [deployments]}]",
+                "",
+            ),
+            ("[RequestReceived, ResponseComplete], verbs: [get], resources: [{resources: [pods/log]}]", ""),
+            ("[RequestReceived, ResponseComplete], nonResourceURLs: [/version]", "every stage"),
+            ("[RequestReceived, ResponseComplete], nonResourceURLs: [\"*\"]", ""),
             ("[ResponseComplete, Panic]", ""),
         ] {
             assert_warns(&[&format!("users: [a], omitStages: {stages}"), "level: Metadata"], expected);

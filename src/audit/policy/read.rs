@@ -104,7 +104,6 @@ impl Reader<'_> {
         self.allows = allow::read(text, &documents);
         // Go's reader of JSON puts the values of a field that is there twice together.
         let is_loaded = !is_json(text);
-        let is_repeated = !repeated.is_empty();
         for fault in repeated {
             let end = documents.iter().find_map(|document| end_of_key(&document.root, fault.position));
             let place = Place { position: fault.position, end };
@@ -113,11 +112,14 @@ impl Reader<'_> {
                 false => self.report.add(Id::Repeated, place, fault.message),
             }
         }
-        if is_repeated && self.reading == Reading::Strict {
-            return None;
-        }
         let first = self.only(&documents)?;
-        self.policy(first)
+        let before = self.report.findings.len();
+        let policy = self.policy(first);
+        if policy.is_none() && before > 0 {
+            // It is no policy at all, and an error tells already what to mend first.
+            self.report.findings.truncate(before);
+        }
+        policy
     }
 
     /// The document that is the policy.
@@ -419,6 +421,10 @@ impl Reader<'_> {
             if !url.text.starts_with('/') {
                 self.report.add(Id::UrlForm, url, format!("{path}[{i}] {found} must begin with \"/\""));
             }
+            if let Some((plain, _)) = url.text.split_once(['?', '#']) {
+                let message = format!("{path}[{i}] {found} has a query, and no path has one; write {plain:?}");
+                self.report.add_as(Severity::Warning, Id::UrlForm, url, message);
+            }
             if url.text.strip_suffix('*').unwrap_or(&url.text).contains('*') {
                 self.report.add(Id::UrlForm, url, format!("{path}[{i}] {found} can have a \"*\" only at its end"));
             }
@@ -436,13 +442,17 @@ impl Reader<'_> {
 
     fn stages(&mut self, node: &Node, path: &str) -> Vec<Stage> {
         let words = self.words(node, path, false);
-        words.into_iter().filter_map(|word| self.one_of(word, path, &STAGES)).collect()
+        let words = words.into_iter().filter(|word| !is_placeholder(&word.text));
+        words.filter_map(|word| self.one_of(word, path, &STAGES)).collect()
     }
 
     /// The value that a word names. Upper and lower case are different.
     fn one_of<T: Copy>(&mut self, word: Word, path: &str, known: &[(&str, T)]) -> Option<T> {
         let found = known.iter().find(|(name, _)| *name == word.text).map(|(_, value)| *value);
-        if found.is_none() {
+        if found.is_none() && is_placeholder(&word.text) {
+            let message = format!("{path} {} is a placeholder of a template; fill it in", brief(&word.text));
+            self.report.add(Id::Template, &word, message);
+        } else if found.is_none() {
             let hint = match likely(&word.text, &known.iter().map(|(name, _)| *name).collect::<Vec<_>>()) {
                 Some(likely) => format!("did you mean {likely}?"),
                 None => format!("write one of {}", names(known)),
@@ -475,6 +485,11 @@ impl Reader<'_> {
             let path = format!("{path}[{i}]");
             let message = match self.decoder.string(item, &path) {
                 Some(text) if !text.is_empty() || may_be_empty => {
+                    if is_placeholder(&text) {
+                        let found = brief(&text);
+                        let message = format!("{path} {found} is a placeholder of a template; fill it in");
+                        self.loaded(Id::Template, item, message);
+                    }
                     words.push(word(text, item));
                     continue;
                 }
@@ -586,6 +601,13 @@ fn end_of_key(node: &Node, position: Position) -> Option<usize> {
     let items = node.items().unwrap_or_default().iter();
     let own = pairs.clone().find(|(key, _)| key.position == position).map(|(key, _)| key.end);
     own.or_else(|| pairs.map(|(_, value)| value).chain(items).find_map(|below| end_of_key(below, position)))
+}
+
+/// Whether a word is a placeholder of a template that nobody filled in.
+fn is_placeholder(text: &str) -> bool {
+    MARKS.iter().chain(&["$("]).any(|mark| text.contains(mark))
+        || (text.len() > 2 && text.starts_with('@') && text.ends_with('@'))
+        || (text.contains("%(") && text.ends_with(")s"))
 }
 
 fn names<T>(known: &[(&str, T)]) -> String {
@@ -746,7 +768,7 @@ rules:
                 "was removed in Kubernetes 1.24",
             ),
             (format!("apiVersion: audit.k8s.io/v2\nkind: Policy\n{rules}"), "1:13: unknown apiVersion"),
-            (format!("{HEAD}{rules}rules: []\n"), "4:1: the key \"rules\" is there twice, first at 3:1"),
+            (format!("{HEAD}{rules}rules: [{{level: None}}]\n"), "4:1: the key \"rules\" is there twice, first at 3:1"),
         ] {
             assert_found(&found(&text, Some(Version::new(23))), expected, &text);
         }
@@ -769,6 +791,10 @@ rules:
                 "4:10: rules[0].level can't be \"Verbose\"; write one of None, Metadata",
             ),
             ("rules:\n- level: \"\"\n", "4:10: rules[0].level can't be \"\""),
+            (
+                "rules:\n- level: $(LEVEL)\n",
+                "4:10: rules[0].level \"$(LEVEL)\" is a placeholder of a template; fill it in",
+            ),
             ("rules:\n- level: no\n", "4:10: rules[0].level must be a string, but no is a boolean"),
             ("rules:\n- level: {{ level }}\n", "4:11: a key must be a word"),
         ] {
@@ -831,6 +857,12 @@ rules:
             ("omitStages: [Panic]", ""),
             ("omitStages: [End]", "rules[0].omitStages can't be \"End\"; write one of RequestReceived,"),
             ("omitManagedFields: 1", "rules[0].omitManagedFields must be true or false"),
+            ("omitStages: [\"$(STAGE)\"]", "\"$(STAGE)\" is a placeholder of a template; fill it in"),
+            ("omitStages: [\"${STAGE}\"]", "is a placeholder of a template; fill it in"),
+            ("users: [\"@USER@\"]", "rules[0].users[0] \"@USER@\" is a placeholder of a template; fill it in"),
+            ("users: [\"%(user)s\"]", "is a placeholder of a template; fill it in"),
+            ("users: [\"a-{{ user }}\"]", "is a placeholder of a template; fill it in"),
+            ("users: [a@example.com, \"@a\", \"a%b\", \"$a\"]", ""),
         ] {
             assert_found(&in_rule(fields, None), expected, fields);
         }
@@ -883,6 +915,10 @@ rules:
             ("nonResourceURLs: [\"*\", /, /version, /healthz*]", ""),
             ("nonResourceURLs: [version]", "rules[0].nonResourceURLs[0] \"version\" must begin with \"/\""),
             ("nonResourceURLs: [\"\"]", "rules[0].nonResourceURLs[0] is empty"),
+            (
+                "nonResourceURLs: [\"/readyz?verbose\"]",
+                "warning: rules[0].nonResourceURLs[0] \"/readyz?verbose\" has a query, and no path has one; write \"/readyz\"",
+            ),
             ("nonResourceURLs: [/a*/b]", "\"/a*/b\" can have a \"*\" only at its end"),
             ("nonResourceURLs: [/a**]", "\"/a**\" can have a \"*\" only at its end"),
             ("nonResourceURLs: [/a], namespaces: [b]", "rules[0]: a rule can't have nonResourceURLs together"),
@@ -924,6 +960,15 @@ rules:
         ] {
             assert_found(&found(&format!("{HEAD}rules:\n- level: Metadata\n  {rule}\n"), None), expected, rule);
         }
+    }
+
+    #[test]
+    fn a_field_that_is_there_twice_hides_no_other_error() {
+        let text = format!(
+            "{HEAD}rules:\n- level: Metadata\n  verbs: [get]\n  verbs: [list]\n- verb: [get]\n  level: x\n"
+        );
+        let lines: Vec<_> = check(&text, None).iter().map(|finding| finding.position.line).collect();
+        assert_eq!(lines, [6, 7, 8]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A request as people write it: the options of `policy explain`, or the fields of a test.
 
 use super::evaluate::{Request, Target, groups_of, is_resource_path};
-use super::words::{doubts, refusal};
+use super::words::{doubts, refusal, resource_refusal};
 
 /// What is said of a request. An API group that is not said is the core group; a namespace or a name that is not said
 /// is empty.
@@ -55,7 +55,8 @@ impl Asked<'_> {
                            or remove the groups";
             return refused("user", message.to_owned());
         }
-        if let Some((field, message)) = refusal(self.user, self.verb, target.scope()) {
+        let refusal = refusal(self.user, self.verb, target.scope()).or_else(|| resource_refusal(&target));
+        if let Some((field, message)) = refusal {
             return refused(field, message);
         }
         let request = Request {
@@ -80,6 +81,12 @@ impl Asked<'_> {
             return Err(Refusal { field: "resource", message });
         }
         let mut name = self.name;
+        if self.verb == "deletecollection" && !name.is_empty() {
+            warnings.push(
+                "a deletecollection has no name, not even with a field selector: the name is ignored".to_owned(),
+            );
+            name = "";
+        }
         // The URL of a create request has a name only for a subresource, whose object exists.
         if self.verb == "create" && subresource.is_empty() && !name.is_empty() {
             warnings.push(

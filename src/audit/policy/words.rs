@@ -1,8 +1,10 @@
 //! The words that requests have: verbs, API groups and resources; and what to write instead of another word.
 
 use super::Scope;
-use super::evaluate::{Request, Target};
-use super::identity::account_fault;
+use super::evaluate::{Request, Target, combined};
+use super::findings::Id;
+use super::identity::{account_fault, user_fault};
+use super::read::{is_dns_label, is_dns_subdomain};
 use crate::yaml::fields::{brief, likely};
 
 /// The verbs of requests for resources. Source: `NewRequestInfo` of `k8s.io/apiserver/pkg/endpoints/request`.
@@ -106,6 +108,80 @@ const GONE_GROUPS: [(&str, &str); 3] = [
     ("settings.k8s.io", "Kubernetes 1.20 removed it"),
 ];
 
+/// Built-in resources, by their group, that no supported Kubernetes has.
+const GONE_RESOURCES: [(&str, &str, &str); 4] = [
+    ("admissionregistration.k8s.io", "initializerconfigurations", "Kubernetes 1.14 removed it"),
+    ("apps", "deployments/rollback", "Kubernetes 1.16 removed it"),
+    ("batch", "scheduledjobs", "Kubernetes 1.8 renamed it to cronjobs"),
+    ("policy", "podsecuritypolicies", "Kubernetes 1.25 removed it"),
+];
+
+/// Built-in resources that are in no namespace: the group, and the resource, or all of the group.
+const CLUSTER_SCOPED: [(&str, Option<&str>); 33] = [
+    ("", Some("componentstatuses")),
+    ("", Some("namespaces")),
+    ("", Some("nodes")),
+    ("", Some("persistentvolumes")),
+    ("admissionregistration.k8s.io", None),
+    ("apiextensions.k8s.io", None),
+    ("apiregistration.k8s.io", None),
+    ("authentication.k8s.io", None),
+    ("authorization.k8s.io", Some("selfsubjectaccessreviews")),
+    ("authorization.k8s.io", Some("selfsubjectrulesreviews")),
+    ("authorization.k8s.io", Some("subjectaccessreviews")),
+    ("certificates.k8s.io", Some("certificatesigningrequests")),
+    ("certificates.k8s.io", Some("clustertrustbundles")),
+    ("flowcontrol.apiserver.k8s.io", None),
+    ("internal.apiserver.k8s.io", None),
+    ("metrics.k8s.io", Some("nodes")),
+    ("networking.k8s.io", Some("clustercidrs")),
+    ("networking.k8s.io", Some("ingressclasses")),
+    ("networking.k8s.io", Some("ipaddresses")),
+    ("networking.k8s.io", Some("servicecidrs")),
+    ("node.k8s.io", None),
+    ("rbac.authorization.k8s.io", Some("clusterrolebindings")),
+    ("rbac.authorization.k8s.io", Some("clusterroles")),
+    ("resource.k8s.io", Some("deviceclasses")),
+    ("resource.k8s.io", Some("devicetaintrules")),
+    ("resource.k8s.io", Some("resourceslices")),
+    ("scheduling.k8s.io", Some("priorityclasses")),
+    ("storage.k8s.io", Some("csidrivers")),
+    ("storage.k8s.io", Some("csinodes")),
+    ("storage.k8s.io", Some("storageclasses")),
+    ("storage.k8s.io", Some("volumeattachments")),
+    ("storage.k8s.io", Some("volumeattributesclasses")),
+    ("storagemigration.k8s.io", None),
+];
+
+/// The subresources of built-in resources, with the verbs that the API server serves there.
+const SUBRESOURCE_VERBS: [(&str, &[&str]); 15] = [
+    ("approval", UPDATES),
+    ("attach", &["get", "create"]),
+    ("binding", &["create"]),
+    ("ephemeralcontainers", UPDATES),
+    ("eviction", &["create"]),
+    ("exec", &["get", "create"]),
+    ("finalize", &["update"]),
+    ("log", &["get"]),
+    ("portforward", &["get", "create"]),
+    ("proxy", &["get", "create", "update", "patch", "delete"]),
+    ("resize", UPDATES),
+    ("scale", UPDATES),
+    ("status", UPDATES),
+    ("token", &["create"]),
+    ("verify-for", UPDATES),
+];
+
+const UPDATES: &[&str] = &["get", "update", "patch"];
+
+/// Built-in resources that the API server serves only with these verbs: the group, and the resource, or all of the group.
+const FEW_VERBS: [(&str, Option<&str>, &[&str]); 5] = [
+    ("", Some("bindings"), &["create"]),
+    ("", Some("componentstatuses"), &["get", "list"]),
+    ("authentication.k8s.io", None, &["create"]),
+    ("authorization.k8s.io", None, &["create"]),
+    ("metrics.k8s.io", None, &["get", "list"]),
+];
 /// Why no request of a supported Kubernetes has this API group any more; `None` if one can have it.
 pub fn gone_group(group: &str) -> Option<&'static str> {
     GONE_GROUPS.iter().find(|(gone, _)| *gone == group).map(|(_, why)| *why)
@@ -168,7 +244,85 @@ pub fn refusal(user: &str, verb: &str, scope: Scope) -> Option<(&'static str, St
         let advice = verb_advice(&lower, scope).unwrap_or_else(|| format!("write {lower}"));
         return Some(("verb", format!("{found}: verbs are in lower case; {advice}")));
     }
-    account_fault(user).map(|account| ("user", format!("{} {account}", brief(user))))
+    if verb.contains('*') {
+        return Some(("verb", format!("{found}: no request has this verb; write one, such as get")));
+    }
+    if let Some(account) = account_fault(user) {
+        return Some(("user", format!("{} {account}", brief(user))));
+    }
+    let is_group = matches!(user_fault(user), Some((Id::GroupAsUser, _)));
+    is_group.then(|| ("user", format!("{} is a group; name a user, and name the group as a group", brief(user))))
+}
+
+/// Why there can't be a request for this resource: the field that is wrong, and what to write there; `None` if there can.
+pub fn resource_refusal(target: &Target) -> Option<(&'static str, String)> {
+    let Target::Resource { group, resource, subresource, namespace, name } = target else { return None };
+    if resource.contains('*') || subresource.contains('*') {
+        let found = brief(&combined(resource, subresource));
+        return Some((
+            "resource",
+            format!("{found} has a wildcard; write one resource, such as pods or pods/log"),
+        ));
+    }
+    let of_group = |message: String| Some(("api-group", format!("{} {message}", brief(group))));
+    if let Some((_, version)) = group.split_once('/') {
+        return of_group(format!("has a version; remove /{version}"));
+    }
+    if let Some(advice) = group_advice(group) {
+        return of_group(format!("is the API group of no request; {advice}"));
+    }
+    if !group.is_empty() && !is_dns_subdomain(group) {
+        return of_group("is no API group; write a name such as apps".to_owned());
+    }
+    if !namespace.is_empty() && !is_dns_label(namespace) {
+        return Some(("namespace", format!("{} is no namespace; write its name", brief(namespace))));
+    }
+    // A segment of the URL's path.
+    if name.contains(['/', '%']) || [".", ".."].contains(&name.as_str()) {
+        return Some(("name", format!("{} is the name of no object; write a name without / and %", brief(name))));
+    }
+    let is_own = (group.as_str(), resource.as_str()) == ("", "namespaces") && namespace == name;
+    if !namespace.is_empty() && !is_own && is_namespaced(group, resource) == Some(false) {
+        let message = format!("{}: {} are in no namespace; leave it out", brief(namespace), brief(resource));
+        return Some(("namespace", message));
+    }
+    None
+}
+
+/// Whether the objects of a resource are in namespaces; `None` if that is not known.
+pub fn is_namespaced(group: &str, resource: &str) -> Option<bool> {
+    if !builtin_resources(group)?.contains(&resource) {
+        return None;
+    }
+    let is = |(at, name): &(&str, Option<&str>)| *at == group && name.is_none_or(|name| name == resource);
+    Some(!CLUSTER_SCOPED.iter().any(is))
+}
+
+/// Whether the API server serves the verb, as far as that is known: `k8s.io/kubernetes/pkg/registry`, and the discovery of
+/// an API server.
+pub fn is_served(group: &str, resource: &str, subresource: &str, verb: &str) -> bool {
+    let Some(known) = builtin_resources(group) else { return true };
+    if let Some((_, verbs)) = SUBRESOURCE_VERBS.iter().find(|(name, _)| *name == subresource) {
+        return verbs.contains(&verb);
+    }
+    let few =
+        |(at, name, _): &&(&str, Option<&str>, &[&str])| *at == group && name.is_none_or(|name| name == resource);
+    match FEW_VERBS.iter().find(few) {
+        Some((_, _, verbs)) => verbs.contains(&verb),
+        None => (group, resource, verb) != ("", "namespaces", "deletecollection") || !known.contains(&resource),
+    }
+}
+
+/// A group as `kubectl` takes it after a resource, without its version: `apps` of `v1.apps`.
+fn without_version(group: &str) -> &str {
+    match group.split_once('.') {
+        Some((version, rest))
+            if version.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) =>
+        {
+            rest
+        }
+        _ => group,
+    }
 }
 
 /// Warnings about a request: a verb or a resource that no request has.
@@ -180,12 +334,19 @@ pub fn doubts(request: &Request) -> Vec<String> {
     let Target::Resource { group, resource, subresource, .. } = &request.target else { return doubts };
     if let Some((name, rest)) = resource.split_once('.') {
         doubts.push(format!(
-            "no resource has a dot in its name, as in {}; did you mean {name} in group {rest:?}?",
-            brief(resource)
+            "no resource has a dot in its name, as in {}; did you mean {name} in group {:?}?",
+            brief(resource),
+            without_version(rest)
         ));
     }
     if let Some((_, right)) = SUBRESOURCES.iter().find(|(word, _)| word == subresource) {
         doubts.push(format!("there is no subresource {}; did you mean {right}?", brief(subresource)));
+    } else if is_namespaced(group, resource).is_some()
+        && !subresource.is_empty()
+        && !SUBRESOURCE_VERBS.iter().any(|(name, _)| name == subresource)
+    {
+        let (resource, found) = (brief(resource), brief(subresource));
+        doubts.push(format!("{resource} has no subresource {found}; for an object, write its name with --name"));
     }
     if builtin_resources(group).is_some_and(|known| !known.contains(&resource.as_str()))
         && let Some((home, plural)) = builtin(group, &resource.to_ascii_lowercase())
@@ -292,6 +453,7 @@ pub fn resource_advice(group: &str, word: &str) -> Option<String> {
         return Some(format!("{found} matches nothing; write a wildcard as one of {forms}"));
     }
     if let Some((name, rest)) = resource.split_once('.') {
+        let rest = without_version(rest);
         return Some(format!("{found} matches nothing; write {name:?}, and group: {rest:?}"));
     }
     if resource == "*" {
@@ -302,6 +464,10 @@ pub fn resource_advice(group: &str, word: &str) -> Option<String> {
         // The resources of a custom group are not known here.
         _ => builtin_resources(group)?.to_vec(),
     };
+    let is_gone = |(at, name, _): &&(&str, &str, &str)| *at == group && (*name == word || *name == resource);
+    if let Some((.., why)) = GONE_RESOURCES.iter().find(is_gone) {
+        return Some(format!("{found} matches nothing: {why}; remove it"));
+    }
     match (builtin, instead) {
         _ if known.contains(&resource) => {
             let right = SUBRESOURCES.iter().find(|(word, _)| Some(*word) == subresource)?.1;
@@ -312,8 +478,15 @@ pub fn resource_advice(group: &str, word: &str) -> Option<String> {
         }
         (_, Some(instead)) => Some(format!("{found} matches nothing; requests have the plural: write {instead}")),
         _ if group == "*" => None,
-        _ => likely(resource, &known)
-            .map(|likely| format!("{found} is not in group {group:?}; did you mean {likely:?}?")),
+        _ => match likely(resource, &known) {
+            Some(likely) => Some(format!("{found} is not in group {group:?}; did you mean {likely:?}?")),
+            // Nobody can add a resource to the core group.
+            None if group.is_empty() => Some(format!(
+                "{found} matches nothing: the core group has no such resource; write its group, or a URL such as /healthz in \
+                 nonResourceURLs, or remove it"
+            )),
+            None => None,
+        },
     }
 }
 

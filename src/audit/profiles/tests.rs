@@ -9,7 +9,7 @@ fn policy_of(name: &str) -> Policy {
     parse(named(name).unwrap().text, None).0.unwrap()
 }
 
-/// A request: `USER[+GROUP...] VERB RESOURCE[.GROUP][/SUB][@NAMESPACE]`, or a path for the resource. The user `-` is none,
+/// A request: `USER[+GROUP...] VERB RESOURCE[.GROUP][/SUB][@NAMESPACE[:NAME]]`, or a path for the resource. The user `-` is none,
 /// as after a login that failed.
 fn request(text: &str) -> Request {
     let words: Vec<_> = text.split(' ').collect();
@@ -20,12 +20,13 @@ fn request(text: &str) -> Request {
     let target = match what.starts_with('/') {
         true => Target::Url(what.to_owned()),
         false => {
-            let (what, namespace) = what.split_once('@').unwrap_or((what, ""));
+            let (what, place) = what.split_once('@').unwrap_or((what, ""));
+            let (namespace, name) = place.split_once(':').unwrap_or((place, ""));
             let (what, subresource) = what.split_once('/').unwrap_or((what, ""));
             let (resource, group) = what.split_once('.').unwrap_or((what, ""));
-            let [group, resource, subresource, namespace] =
-                [group, resource, subresource, namespace].map(str::to_owned);
-            Target::Resource { group, resource, subresource, namespace, name: String::new() }
+            let [group, resource, subresource, namespace, name] =
+                [group, resource, subresource, namespace, name].map(str::to_owned);
+            Target::Resource { group, resource, subresource, namespace, name }
         }
     };
     Request { user, groups, verb: verb.to_owned(), target }
@@ -148,7 +149,7 @@ const STREAMS: [&str; 7] = [
 ];
 
 /// Requests that low-noise records, and that the floor of every log does not have.
-const MORE: [&str; 22] = [
+const MORE: [&str; 30] = [
     // Writes by people, by service accounts outside kube-system, and without a login, whatever they write.
     "alice update leases.coordination.k8s.io@kube-system",
     "alice create events@a",
@@ -171,6 +172,15 @@ const MORE: [&str; 22] = [
     "system:anonymous get /api",
     "system:anonymous get /openapi/v3",
     "alice create subjectaccessreviews.authorization.k8s.io",
+    // What no controller needs.
+    "system:serviceaccount:kube-system:x patch nodes/status",
+    "system:serviceaccount:kube-system:x update leases.coordination.k8s.io@ops",
+    "system:serviceaccount:kube-system:x create leases.coordination.k8s.io@kube-system",
+    "system:node:a+system:nodes update leases.coordination.k8s.io@ops",
+    "system:node:a+system:nodes create nodes/status",
+    "system:kube-controller-manager update leases.coordination.k8s.io@kube-system",
+    "system:kube-scheduler update leases.coordination.k8s.io@ops",
+    "system:apiserver update leases.coordination.k8s.io@ops",
     // A login that failed.
     "- get /healthz",
     "- get /version",
@@ -191,8 +201,8 @@ const NOISE: [&str; 27] = [
     "system:apiserver get services@default",
     "system:apiserver update leases.coordination.k8s.io@kube-system",
     "system:apiserver create events.events.k8s.io@default",
-    "system:kube-controller-manager update leases.coordination.k8s.io@kube-system",
-    "system:kube-scheduler update leases.coordination.k8s.io@kube-system",
+    "system:kube-controller-manager update leases.coordination.k8s.io@kube-system:kube-controller-manager",
+    "system:kube-scheduler update leases.coordination.k8s.io@kube-system:kube-scheduler",
     "system:kube-scheduler watch pods",
     "system:kube-scheduler create events.events.k8s.io@a",
     "system:node:a+system:nodes update leases.coordination.k8s.io@kube-node-lease",

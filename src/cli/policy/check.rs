@@ -6,15 +6,16 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use super::report::print;
-use crate::audit::policy::findings::Checked;
+use crate::audit::policy::findings::{Checked, Finding, Id};
 use crate::audit::policy::lint;
 use crate::audit::profiles;
-use crate::audit::version::Version;
-use crate::cli::common::{Common, Outcome, Overrides, kubernetes_version, run_of};
+use crate::audit::version::{SUPPORTED, Version};
+use crate::cli::common::{Common, Outcome, OutputFormat, Overrides, kubernetes_version, outcome_of, run_of};
 use crate::cli::show::warn;
 use crate::plan::Occasion;
 use crate::run::given;
 use crate::run::misuse::Misuse;
+use crate::yaml::Position;
 use crate::yaml::fields::Severity;
 
 /// Check audit policies; exit 1 if the API server would refuse one, or read it in another way than it says
@@ -39,13 +40,22 @@ enum Denied {
     Warnings,
 }
 
+/// A file that can't be checked, with the reason as a finding.
+fn unreadable(name: String, error: &anyhow::Error) -> Checked {
+    let message = format!("{error:#}");
+    let message = message.strip_prefix(&format!("{name}: ")).unwrap_or(&message).to_owned();
+    let (id, position) = (Id::NotYaml, Position::START);
+    let finding = Finding { id, position, end: None, severity: Severity::Error, message };
+    Checked { name, text: String::new(), findings: vec![finding] }
+}
+
 impl Check {
     pub(super) fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let mut files: Vec<PathBuf> = Vec::new();
         for file in self.files {
             let is_profile = file.to_str().and_then(profiles::named).is_some();
             if !is_profile && file.is_dir() {
-                let name = file.display();
+                let name = given::shown(&file);
                 let message =
                     format!("{name}: this is a directory; name the policies in it, such as {name}/*.yaml");
                 return Err(Misuse(message).into());
@@ -55,11 +65,30 @@ impl Check {
                 files.push(file);
             }
         }
-        let mut checked = Vec::new();
+        if let Some(version) = self.kubernetes_version.filter(|version| !SUPPORTED.contains(version)) {
+            let (first, last) = (SUPPORTED.start(), SUPPORTED.end());
+            let warning = format!(
+                "Kubernetes {version} is not among the tested versions, {first} to {last}; name one of them"
+            );
+            warn(common, &[warning]);
+        }
+        let is_one = files.len() == 1 && common.output == OutputFormat::Text;
+        let (mut checked, mut misuse) = (Vec::new(), None);
         for file in &files {
-            let (name, text) = given::policy(file)?;
-            let findings = lint::check(&text, self.kubernetes_version);
-            checked.push(Checked { name, text, findings });
+            match given::policy(file) {
+                Ok((name, text)) => {
+                    let findings = lint::check(&text, self.kubernetes_version);
+                    checked.push(Checked { name, text, findings });
+                }
+                Err(error) if is_one => return Err(error),
+                // One file that can't be read does not hide what is in the others.
+                Err(error) => {
+                    checked.push(unreadable(given::shown(file), &error));
+                    if outcome_of(&error) == Outcome::Misused {
+                        misuse.get_or_insert(error);
+                    }
+                }
+            }
         }
         if files.is_empty() {
             let root = common.open_root()?;
@@ -70,8 +99,14 @@ impl Check {
         }
         let denies = self.deny == Some(Denied::Warnings);
         print(&checked, denies, common.output, out);
+        if let Some(error) = misuse {
+            return Err(error);
+        }
         let fails = |severity| denies || severity == Severity::Error;
         let failed = checked.iter().flat_map(|one| &one.findings).any(|finding| fails(finding.severity));
+        if failed && common.output == OutputFormat::Github && checked.iter().all(Checked::accepted) {
+            log::error!("--deny does not let warnings pass; mend them, or allow them with a comment");
+        }
         Ok(if failed { Outcome::Failed } else { Outcome::Done })
     }
 }

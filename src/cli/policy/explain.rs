@@ -25,7 +25,7 @@ use crate::yaml::Position;
 pub struct Explain {
     /// A policy file, - for standard input, or a profile; by default, the node's own policy
     file: Option<PathBuf>,
-    /// The user who makes the request
+    /// The user who makes the request, who may impersonate another; "" for one whose login fails
     #[arg(long, value_name = "NAME")]
     user: String,
     /// A group of the user; may be repeated. system:authenticated and the groups of a service account and of a node are
@@ -74,9 +74,17 @@ impl Explain {
             }
             return Ok(Outcome::Failed);
         };
-        warn(common, &warnings);
         let decision = evaluate::evaluate(&policy, &request);
         let accepted = Accepted { name, policy, origins };
+        let mut warnings = warnings;
+        if decision.level != Level::None && !evaluate::is_recorded(&decision, &request) {
+            let stages: Vec<_> = evaluate::stages_of(&request).iter().map(ToString::to_string).collect();
+            warnings.push(format!(
+                "nothing is recorded: such a request has no other stages than {}, and the policy omits them",
+                stages.join(" and ")
+            ));
+        }
+        warn(common, &warnings);
         if common.json() {
             let mut document = document(&accepted.name, true, &findings);
             document["request"] = request::json(&request);

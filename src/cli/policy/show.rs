@@ -31,8 +31,7 @@ impl Show {
             None => {
                 let root = common.open_root()?;
                 let run = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
-                let composed = run.composed(run.version())?;
-                (run.config.policy_path, composed.text.clone(), composed.warnings())
+                run.policy_to_be()?
             }
         };
         warn(common, &warnings);

@@ -330,6 +330,29 @@ mod tests {
         policy.unwrap_or_else(|| panic!("{fields}: {findings:?}"))
     }
 
+    /// `policy explain` refuses such requests, too.
+    #[test]
+    fn what_no_request_can_be_is_no_difference() {
+        let all = "verbs: [get, list, watch, create, update, patch, delete, deletecollection, proxy]";
+        for (rule, is_found) in [
+            ("verbs: [GET]", false),
+            ("verbs: [\"GET\", get]", true),
+            ("users: [\"system:serviceaccount:web\"]", false),
+            ("users: [\"system:serviceaccount:web:app\"]", true),
+            ("namespaces: [a], resources: [{resources: [namespaces], resourceNames: [b]}]", false),
+            ("namespaces: [a], resources: [{resources: [namespaces], resourceNames: [a]}]", true),
+        ] {
+            let to = policy(&format!("rules: [{{level: None, {rule}}}, {{level: Metadata}}]\n"));
+            let from = policy("rules: [level: Metadata]\n");
+            assert_eq!(!compare([&from, &to]).unwrap().classes.is_empty(), is_found, "{rule}");
+        }
+        // A resource has no other verb than these.
+        let [from, to] = ["Metadata", "None"].map(|rest| {
+            policy(&format!("rules: [{{level: Metadata, namespaces: [a], {all}}}, {{level: {rest}, namespaces: [a]}}, {{level: Request}}]\n"))
+        });
+        assert!(compare([&from, &to]).unwrap().classes.is_empty());
+    }
+
     #[test]
     fn what_is_recorded_is_more_or_less() {
         for (from, to, expected) in [

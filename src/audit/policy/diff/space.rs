@@ -10,7 +10,7 @@ use crate::audit::policy::evaluate::{
     Request, Target, combined, group_matches, groups_of, is_resource_path, resource_matches, url_matches,
 };
 use crate::audit::policy::identity::account_fault;
-use crate::audit::policy::words::{RESOURCE_VERBS, URL_VERBS, builtin_resources, refusal};
+use crate::audit::policy::words::{RESOURCE_VERBS, URL_VERBS, builtin_resources, refusal, resource_refusal};
 use crate::audit::policy::{Policy, Rule, Scope, Word};
 
 /// The groups of which every user has one.
@@ -421,19 +421,18 @@ impl Space {
 }
 
 /// Whether a user can make a request with this verb for this, as `policy explain` takes it: the URL of a create has no
-/// name, and that of a namespace names it twice. No resource is a star.
+/// name, nor has that of a deletecollection, and that of a namespace names it twice.
 pub fn can_be(user: &str, verb: &str, target: &Target) -> bool {
-    if refusal(user, verb, target.scope()).is_some() {
+    if refusal(user, verb, target.scope()).is_some() || resource_refusal(target).is_some() {
         return false;
     }
     match target {
         Target::Url(path) => path.starts_with('/') && !path.contains('?') && !is_resource_path(path),
         Target::Resource { resource, subresource, namespace, name, .. } => {
-            resource != "*"
-                && subresource != "*"
-                && (name.is_empty()
-                    || (resource != "namespaces" || namespace == name)
-                        && (verb != "create" || !subresource.is_empty()))
+            name.is_empty()
+                || (resource != "namespaces" || namespace == name)
+                    && (verb != "create" || !subresource.is_empty())
+                    && verb != "deletecollection"
         }
     }
 }
