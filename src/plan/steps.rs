@@ -1,5 +1,7 @@
 //! Makes a plan from the facts, step by step.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 
 use super::in_force::{State, judge};
@@ -524,12 +526,14 @@ impl Planner<'_> {
                     }
                     (Severity::Warning, Severity::Warning) => &mut doubts,
                 };
-                let line = of.line(finding);
-                if !lines.contains(&line) {
-                    lines.push(line);
-                }
+                lines.push(of.line(finding));
             }
         }
+        // Both versions may find the same, and a large policy has many findings.
+        let [faults, misread, doubts] = [faults, misread, doubts].map(|lines| {
+            let mut known = BTreeSet::new();
+            lines.into_iter().filter(|line| known.insert(line.clone())).collect::<Vec<_>>()
+        });
         if !faults.is_empty() {
             bail!("{}", faults.join("\n"));
         }
