@@ -119,7 +119,7 @@ fn each_script_has_the_lines_that_it_is_for() {
                 "build \"$(echo vm-tests/components/kubernetes-1.\"$newest\".*)\" kubelet-1.\"$newest\" kubelet/main.go",
                 "if ! \"target/kubelet-1.$newest\" fields | diff src/wiring/pod/pod-fields.txt -; then",
                 "ORACLES=$oracles COMMANDS=$commands KUBELETS=\"1.$newest=$PWD/target/kubelet-1.$newest\" SEED=$seed PAIRS=$pairs \\",
-                "cargo test --locked --lib differential -- --ignored --nocapture",
+                "cargo test --locked --lib differential -- --include-ignored --nocapture",
             ],
         ),
         (

@@ -6,7 +6,7 @@
 //! * [`evaluate`] finds the rule that decides how a request is recorded; [`request`] is a request as people write it.
 //!   [`floor`] has the requests that each log needs.
 //! * [`diff`] finds the requests for which two policies differ.
-//! * [`test`] is what people expect of a policy, request by request.
+//! * [`mod@test`] is what people expect of a policy, request by request.
 //! * [`words`] knows the verbs and resources of requests, [`identity`] their users and groups, and `bodies` what is
 //!   secret. `cover` compares two rules.
 

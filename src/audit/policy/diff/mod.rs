@@ -1,12 +1,12 @@
 //! For which requests two policies differ, and how.
 //!
-//! The requests that the policies can tell apart are a [`Space`]. It is split rule by rule: where a rule matches only a
+//! The requests that the policies can tell apart are a `Space`. It is split rule by rule: where a rule matches only a
 //! part of an area, the area is divided by the first of the rule's lists that does so. An area in which both policies
 //! have their deciding rule, and record different things by these rules, is a difference. An area in which both
 //! policies have the same rules left, or in which all rules left record the same, is not looked at any further; so the
 //! work depends on the differences more than on the policies.
 //!
-//! * [`space`] has the axes of the space, [`bits`] the sets of their words.
+//! * `space` has the axes of the space, `bits` the sets of their words.
 //! * [`words`] describes an area.
 
 mod bits;
