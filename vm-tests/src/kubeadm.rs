@@ -410,6 +410,7 @@ mod tests {
             "kind",
             "log-file-mounted",
             "volume-names-taken",
+            "with-storage-device",
         ];
         let lists = [
             "by-hand",
@@ -420,6 +421,7 @@ mod tests {
             "v1",
             "v1beta4-duplicate-args",
             "volume-names-taken",
+            "with-storage-device",
         ];
         let without_v1: Vec<_> = lists.into_iter().filter(|name| *name != "v1").collect();
         for (version, api, cases, shapes) in [

@@ -6,11 +6,14 @@ step 'nothing was written' is_untouched
 configure 'policy: {source: /root/policy.yaml}'
 printf '%s\n' 'apiVersion: audit.k8s.io/v1' 'kind: Policy' 'rules:' '- level: Metadata' '  verb: [get]' \
     >/root/policy.yaml
-for way in '--config /root/kubeadm.yaml' ''; do
-    step "with a misspelt policy kubeadm init $way isn't started" \
-        says 'kubeadm init was not started.*/root/policy.yaml:5:3: .*verbs' exits 1 init_by_options $way
+for way in 'init --config /root/kubeadm.yaml' init_by_options; do
+    step "with a misspelt policy kubeadm isn't started: $way" \
+        says 'kubeadm init was not started.*/root/policy.yaml:5:3: .*verbs' exits 1 $way
     step 'nothing was written' is_untouched
 done
+step 'kubeadm itself refuses options beside a file' \
+    says "can not mix '--config'" exits 1 init_by_options --config /root/kubeadm.yaml
+step 'nothing was written' is_untouched
 rm -r /etc/kube-audit-bootstrap
 
 LIMIT=300 step 'kubeadm init with neither a file nor patches' until_it_may init_by_options
